@@ -1,0 +1,72 @@
+"""Joint and keypoint sets by name, and the maps between them."""
+
+SMPL24 = (
+    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 "
+    "left_foot right_foot neck left_collar right_collar head left_shoulder right_shoulder "
+    "left_elbow right_elbow left_wrist right_wrist left_hand right_hand"
+).split()
+"""SMPL's joints in SMPL's order; joint 0 is the root (global orientation)."""
+SMPL24 = tuple(SMPL24)
+
+SMPL_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+"""Parent of each SMPL joint; -1 for the root."""
+
+MOVING_JOINTS = (1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)
+"""Local joints that motion capture usually moves: not the root, spine2, toes or hands."""
+
+_COCO17 = (
+    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow "
+    "right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
+)
+_FEET6 = "left_big_toe right_big_toe left_small_toe right_small_toe left_heel right_heel"
+_OPENPOSE18 = (
+    "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip "
+    "right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear"
+)
+_LEGS_ARMS = (
+    "right_ankle right_knee right_hip left_hip left_knee left_ankle "
+    "right_wrist right_elbow right_shoulder left_shoulder left_elbow left_wrist neck head_top"
+)
+
+KEYPOINT_SETS: dict[str, tuple[str, ...]] = {
+    name: tuple(names.split()) if isinstance(names, str) else names
+    for name, names in {
+        "smpl24": SMPL24,
+        # The order of J_regressor_h36m.npy: LEFT leg first.
+        "h36m17": "pelvis left_hip left_knee left_ankle right_hip right_knee right_ankle spine neck "
+        "head head_top left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist",
+        # The 14 joints of the 3DPW protocol, in SPIN's order.
+        "h36m14": _LEGS_ARMS,
+        "lsp14": _LEGS_ARMS,
+        "mpii3d17": "head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow "
+        "left_wrist right_hip right_knee right_ankle left_hip left_knee left_ankle pelvis spine head",
+        "coco17": _COCO17,
+        "halpe26": f"{_COCO17} head_top neck pelvis {_FEET6}",
+        "openpose18": _OPENPOSE18,
+        "openpose25": "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow "
+        "left_wrist pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye "
+        "left_eye right_ear left_ear left_big_toe left_small_toe left_heel right_big_toe "
+        "right_small_toe right_heel",
+    }.items()
+}
+"""Name of each keypoint, in file order. halpe26's 17 'head' is the top of the head."""
+
+
+def keypoint_set(name: str) -> tuple[str, ...]:
+    """The names of a set; ValueError lists the known ones."""
+    if name not in KEYPOINT_SETS:
+        raise ValueError(f"keypoint set: wanted one of {sorted(KEYPOINT_SETS)}, got {name!r}")
+    return KEYPOINT_SETS[name]
+
+
+def keypoint_map(source: str, target: str) -> tuple[int, ...]:
+    """For each keypoint of `target`, its index in `source`; -1 where `source` lacks it."""
+    index = {name: i for i, name in enumerate(keypoint_set(source))}
+    return tuple(index.get(name, -1) for name in keypoint_set(target))
+
+
+def mirror_permutation(names: tuple[str, ...]) -> tuple[int, ...]:
+    """For each keypoint, the index of its left/right partner (itself on the midline)."""
+    swap = {"left": "right", "right": "left"}
+    partner = ["_".join(swap.get(part, part) for part in name.split("_")) for name in names]
+    return tuple(names.index(name) for name in partner)

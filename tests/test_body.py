@@ -1,0 +1,164 @@
+"""The body: laws, then smplx's torch layer as the oracle on the same file."""
+
+import pickle
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial import transform
+
+from diffjax import body, rotations, skeleton
+
+
+def random_input(batch, rng, angle=1.0):
+    v = jnp.asarray(rng.normal(size=(*batch, 24, 3)) * angle, jnp.float32)
+    return rotations.matrix_from_axis_angle(v), jnp.asarray(rng.normal(size=(*batch, 10)), jnp.float32)
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (2, 3)])
+def test_zero_pose_is_the_template(toy_body, batch):
+    eye = jnp.broadcast_to(jnp.eye(3), (*batch, 24, 3, 3))
+    posed = body.pose_body(toy_body, eye, jnp.zeros((*batch, 10)))
+    expected = jnp.broadcast_to(toy_body.template, posed.vertices.shape)
+    np.testing.assert_allclose(posed.vertices, expected, atol=2e-6)
+    np.testing.assert_allclose(
+        posed.joints, jnp.broadcast_to(toy_body.joint_template, posed.joints.shape), atol=2e-6
+    )
+
+
+def test_root_rotation_rotates_about_the_pelvis_and_translation_is_last(toy_body, rng):
+    matrices, betas = random_input((5,), rng)
+    turn = jnp.asarray(transform.Rotation.from_rotvec([0.4, 1.0, -2.0]).as_matrix(), jnp.float32)
+    still = body.pose_body(toy_body, matrices, betas)
+    turned = body.pose_body(
+        toy_body, matrices.at[:, 0].set(turn @ matrices[:, 0]), betas, jnp.asarray([1.0, 2.0, 3.0])
+    )
+    pelvis = still.joints[:, :1]
+    shift = jnp.asarray([1.0, 2.0, 3.0])
+    for a, b in ((turned.vertices, still.vertices), (turned.joints, still.joints)):
+        np.testing.assert_allclose(a, (b - pelvis) @ turn.T + pelvis + shift, atol=1e-5)
+
+
+def test_a_batch_is_its_samples_one_by_one(toy_body, rng):
+    matrices, betas = random_input((4,), rng)
+    together = body.pose_body(toy_body, matrices, betas)
+    for i in range(4):
+        alone = body.pose_body(toy_body, matrices[i], betas[i])
+        np.testing.assert_allclose(together.vertices[i], alone.vertices, atol=1e-6)
+
+
+def test_pose_joints_are_the_joints_of_the_body(toy_body, rng):
+    matrices, betas = random_input((3,), rng)
+    np.testing.assert_allclose(
+        body.pose_joints(toy_body, matrices, betas),
+        body.pose_body(toy_body, matrices, betas).joints,
+        atol=1e-6,
+    )
+
+
+def test_bones_keep_their_length(toy_body, rng):
+    matrices, _ = random_input((20,), rng)
+    joints = np.asarray(body.pose_joints(toy_body, matrices, jnp.zeros((20, 10))))
+    parents = np.asarray(skeleton.SMPL_PARENTS[1:])
+    length = np.linalg.norm(joints[:, 1:] - joints[:, parents], axis=-1)
+    np.testing.assert_allclose(length, np.broadcast_to(length[0], length.shape), atol=1e-5)
+
+
+def test_folded_keypoints_equal_the_mesh_path(toy_body, rng):
+    regressor = rng.random((17, 60)) ** 6
+    regressor[regressor < 0.1] = 0
+    regressor /= regressor.sum(1, keepdims=True) + 1e-9
+    folded = body.fold_keypoints(toy_body, regressor)
+    matrices, betas = random_input((2, 3), rng)
+    mesh = body.pose_body(toy_body, matrices, betas).vertices
+    expected = jnp.einsum("kv,...vc->...kc", jnp.asarray(regressor, jnp.float32), mesh)
+    np.testing.assert_allclose(body.pose_keypoints(folded, matrices, betas), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-8, np.pi])
+def test_gradients_are_finite_at_special_angles(toy_body, angle):
+    v = jnp.zeros((2, 24, 3)).at[..., 1].set(angle)
+
+    def loss(v, betas):
+        posed = body.pose_body(toy_body, rotations.matrix_from_axis_angle(v), betas)
+        return jnp.sum(posed.vertices**2) + jnp.sum(posed.joints**2)
+
+    for gradient in jax.grad(loss, argnums=(0, 1))(v, jnp.zeros((2, 10))):
+        assert np.isfinite(gradient).all()
+
+
+@pytest.fixture(scope="module")
+def smplx_pair(tmp_path_factory):
+    """One official-style pickle with seeded pose blend shapes, read by us and by smplx."""
+    smplx = pytest.importorskip("smplx", reason="the oracle is in the dev extra")
+    with np.load("converted_weights/open_body.npz") as file:
+        arrays = {k: file[k] for k in ("v_template", "shapedirs", "J_regressor", "weights", "kintree_table", "f")}
+    arrays = {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in arrays.items()}
+    random = np.random.default_rng(5)
+    arrays["posedirs"] = random.normal(size=(len(arrays["v_template"]), 3, 207)) * 0.01
+    path = tmp_path_factory.mktemp("smpl") / "SMPL_NEUTRAL.pkl"
+    path.write_bytes(pickle.dumps(arrays, protocol=2))
+    from smplx import vertex_ids
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        layer = smplx.SMPLLayer(
+            str(path), vertex_ids=dict.fromkeys(vertex_ids.vertex_ids["smplh"], 0), gender="neutral"
+        )
+    return body.load_body(path), layer
+
+
+def test_vertices_joints_and_gradients_equal_smplx(smplx_pair, rng):
+    import torch
+
+    model, layer = smplx_pair
+    matrices, betas = random_input((6,), rng, angle=0.8)
+    pull = rng.normal(size=(6, *model.template.shape)).astype(np.float32)
+    tensors = [torch.tensor(np.array(x), requires_grad=True) for x in (matrices, betas)]
+    out = layer(
+        global_orient=tensors[0][:, :1], body_pose=tensors[0][:, 1:], betas=tensors[1],
+        transl=torch.tensor([[0.1, 0.2, 3.0]]).expand(6, 3),
+    )  # fmt: skip
+    posed = body.pose_body(model, matrices, betas, jnp.asarray([0.1, 0.2, 3.0]))
+    np.testing.assert_allclose(posed.vertices, out.vertices.detach(), atol=1e-5)
+    np.testing.assert_allclose(posed.joints, out.joints[:, :24].detach(), atol=1e-5)
+
+    (out.vertices * torch.tensor(pull)).mean().backward()
+    ours = jax.grad(
+        lambda r, b: jnp.mean(body.pose_body(model, r, b).vertices * pull), argnums=(0, 1)
+    )(matrices, betas)
+    for gradient, tensor in zip(ours, tensors):
+        np.testing.assert_allclose(gradient, tensor.grad, atol=1e-4 * float(tensor.grad.abs().max()))
+
+
+def test_a_missing_body_says_where_one_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match="open_body"):
+        body.load_body(tmp_path / "SMPL_NEUTRAL.npz")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "found"),
+    [
+        ("weights", np.ones((60, 55)), r"\(60, 55\)"),
+        ("v_template", np.full((60, 3), np.nan), "NaN"),
+        ("shapedirs", np.zeros((60, 3, 2)), r"\(60, 3, 2\)"),
+        ("J_regressor", None, "nothing"),
+    ],
+)
+def test_a_broken_body_is_refused_with_field_and_finding(tmp_path, toy_body, field, value, found):
+    arrays = {
+        "v_template": np.asarray(toy_body.template), "shapedirs": np.asarray(toy_body.shape_dirs),
+        "J_regressor": np.asarray(toy_body.joint_regressor), "weights": np.asarray(toy_body.skin_weights),
+        "kintree_table": np.stack([np.uint32([2**32 - 1, *skeleton.SMPL_PARENTS[1:]]), np.arange(24)]),
+    }  # fmt: skip
+    np.savez(tmp_path / "good.npz", **arrays)
+    body.load_body(tmp_path / "good.npz")
+    if value is None:
+        del arrays[field]
+    else:
+        arrays[field] = value
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(ValueError, match=f"bad.npz: field {field}.*{found}"):
+        body.load_body(tmp_path / "bad.npz")

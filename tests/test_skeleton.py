@@ -1,0 +1,38 @@
+"""Every keypoint set is consistent with itself and with the others."""
+
+import pytest
+
+from diffjax import skeleton
+
+
+@pytest.mark.parametrize("name", skeleton.KEYPOINT_SETS)
+def test_a_set_has_the_size_of_its_name_and_no_duplicates(name):
+    names = skeleton.KEYPOINT_SETS[name]
+    assert len(names) == len(set(names)) == int("".join(c for c in name if c.isdigit())[-2:])
+
+
+@pytest.mark.parametrize("name", skeleton.KEYPOINT_SETS)
+def test_mirroring_twice_is_the_identity(name):
+    names = skeleton.KEYPOINT_SETS[name]
+    mirror = skeleton.mirror_permutation(names)
+    assert [mirror[i] for i in mirror] == list(range(len(names)))
+    assert all(("left" in names[i]) == ("right" in names[j]) for i, j in enumerate(mirror))
+
+
+def test_parents_come_before_children():
+    assert all(parent < joint for joint, parent in enumerate(skeleton.SMPL_PARENTS))
+
+
+def test_maps_follow_names():
+    index = skeleton.keypoint_map("h36m17", "h36m14")
+    assert index == (6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10)
+    assert skeleton.keypoint_map("coco17", "halpe26")[17] == -1
+    # The order by which MPI-INF-3DHP's test joints become Human3.6M's.
+    assert skeleton.keypoint_map("mpii3d17", "h36m17") == (
+        14, 11, 12, 13, 8, 9, 10, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4,
+    )  # fmt: skip
+
+
+def test_an_unknown_set_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="coco17"):
+        skeleton.keypoint_map("coco", "h36m17")
