@@ -84,6 +84,16 @@ def pose_from_vector(
     return Pose(matrices, betas)
 
 
+def nearest_rotations(
+    matrices: Float[Array | np.ndarray, "*batch 24 3 3"],
+) -> Float[Array, "*batch 24 3 3"]:
+    """Cached matrices, put onto SO(3) only where they are further than rounding from it."""
+    matrices = jnp.asarray(matrices)
+    gram = jnp.einsum("...ki,...kj->...ij", matrices, matrices)
+    off = jnp.max(jnp.abs(gram - jnp.eye(3)), (-1, -2))
+    return jnp.where((off > 1e-5)[..., None, None], rotations.project_to_so3(matrices), matrices)
+
+
 def fit_normaliser(vectors: np.ndarray, floor: float = 1e-2) -> Normaliser:
     """Mean and std per dimension, in float64; std is at least `floor`, so that constants stay finite."""
     vectors = np.asarray(vectors, np.float64)

@@ -1,7 +1,8 @@
 """Reverse steps: from x_t towards x_0, one at a time or as a chain, and DDIM backwards.
 
-Every function works on any leading axes and knows a denoiser only as `(x_t, t, context) -> x_0`, where t is a row of the
-schedule. Time -1 is the clean sample, alpha_bar = 1. Nothing clips x_0 unless asked: see `clipped`.
+Every function works on any leading axes and knows a denoiser only as `(x_t, t, context) -> x_0`,
+where t is a row of the schedule. Time -1 is the clean sample, alpha_bar = 1. Nothing clips x_0
+unless asked: see `clipped`.
 """
 
 import math
@@ -18,10 +19,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from diffjax import schedule as noising
 
 Denoiser = Callable[[Array, Any, Any], Array]
-"""(x_t, t, context) -> x_0; t is an int scalar or one a sample, context a pytree with x's leading axes, or None."""
+"""(x_t, t, context) -> x_0; t is a row of the schedule, one or one a sample.
+
+The context is a pytree with the leading axes of x, or None."""
 
 VarianceType = Literal["fixed_small", "fixed_large", "learned", "learned_range"]
-"""Of a reverse step: the posterior's, beta, the network's own, or the network's place between the two."""
+"""Of a reverse step: the posterior's, beta, the network's, or its choice between the first two."""
 
 Times = Sequence[int] | Int[Array | np.ndarray, " levels"]
 """Rows of the schedule that a DDIM chain visits, the first of them being where x is."""
@@ -32,7 +35,7 @@ class Reverse(NamedTuple):
 
     mean: Float[Array, "*batch d"]
     log_variance: Float[Array, "*#batch #d"]
-    """One number for all of d where the variance is fixed. At t = 0 it is no noise that is drawn (`draw_previous`)."""
+    """One number for all of d where the variance is fixed. At t = 0 no noise is drawn from it."""
     x_0: Float[Array, "*batch d"]
 
 
@@ -48,8 +51,8 @@ def reverse_distribution(
 ) -> Reverse:
     """p(x_{t-1} | x_t) as a network's output states it; `clip` bounds |x_0|.
 
-    out = d, or 2 d where the variance is learned: the second half is then about the variance. An output of type
-    `previous_x` is the mean itself, which clipping x_0 does not change.
+    out = d, or 2 d where the variance is learned: the second half is then about the variance. An
+    output of type `previous_x` is the mean itself, which clipping x_0 does not change.
     """
     learned = variance_type in ("learned", "learned_range")
     _check_width(x_t, output, variance_type, learned)
@@ -79,10 +82,11 @@ def log_variance(
 ) -> Float[Array, "*#batch #d"]:
     """The logarithm of a reverse step's variance; `values` are the network's, where it is learned.
 
-    A value of `learned_range` is -1 at the posterior's variance and 1 at beta (Nichol & Dhariwal 2021, eq. 15).
+    A value of `learned_range` is -1 at the posterior's variance and 1 at beta (Nichol & Dhariwal
+    2021, eq. 15).
     """
     if variance_type == "learned":
-        return values
+        return _given(values)
     posterior = schedule.posterior_log_variance_clipped
     small = noising.at(posterior, t, x_t)
     if variance_type == "fixed_small":
@@ -90,7 +94,13 @@ def log_variance(
     large = jnp.log(noising.at(schedule.betas, t, x_t))
     if variance_type == "fixed_large":
         return jnp.where(_column(t) > 0, large, small)
-    return small + (values + 1.0) / 2.0 * (large - small)
+    return small + (_given(values) + 1.0) / 2.0 * (large - small)
+
+
+def _given(values: Array | None) -> Array:
+    if values is None:
+        raise ValueError("log_variance: a learned variance needs the network's values, got None")
+    return values
 
 
 def draw_previous(
@@ -136,8 +146,8 @@ def ddim_step(
 ) -> Float[Array, "*batch d"]:
     """x at t_next by DDIM (Song et al. 2021, eq. 12), forwards or backwards in time.
 
-    t_next = -1 is the clean sample and gives x_0. eta = 1 adds as much noise as ancestral sampling does, and only
-    makes sense towards smaller t.
+    t_next = -1 is the clean sample and gives x_0. eta = 1 adds as much noise as ancestral sampling
+    does, and only makes sense towards smaller t.
     """
     eps = noising.eps_from_x0(schedule, x_t, t, x_0)
     # A row before the first, pure signal, and one after the last, pure noise.
@@ -149,7 +159,7 @@ def ddim_step(
         if not isinstance(eta, float | int) or eta != 0:
             raise ValueError(f"ddim_step: eta {eta} needs noise; pass noise=... or eta=0.0")
         return signal_next * x_0 + noise_next * eps
-    # sigma = noise_next * share: what is new of the noise, so that nothing is divided by noise_next = 0.
+    # sigma = noise_next * share, so that nothing is divided by noise_next = 0.
     noise_t = noising.at(schedule.noise, t, x_t)
     # 1 - alpha_bar_t / alpha_bar_next, by a difference of squares that cancels less.
     lost = (noise_t - noise_next) * (noise_t + noise_next) / signal_next**2
@@ -170,9 +180,9 @@ def clipped(denoiser: Denoiser, limit: float) -> Denoiser:
 def step_noise(
     key: PRNGKeyArray, ids: Int[Array, "*batch"], t: int | Int[Array, "*#batch"], d: int
 ) -> Float[Array, "*batch d"]:
-    """Standard normal noise that depends on the key, a sample's id and t alone, so never on the batch around it.
+    """Standard normal noise that depends on the key, a sample's id and t alone.
 
-    True of JAX's default (threefry) keys; rbg keys do not keep it.
+    So never on the batch around it: true of JAX's default (threefry) keys; rbg keys do not keep it.
     """
 
     def draw(sample, step):
@@ -187,9 +197,12 @@ def descend(
     x: Float[Array, "*batch d"],
     start: int | Int[Array, "*#batch"],
 ) -> Float[Array, "*batch d"]:
-    """x after `start` reverse steps `(x, t) -> x at t - 1`, at t = start - 1 .. 0; start 0 gives x, bit for bit.
+    """x after `start` reverse steps `(x, t) -> x at t - 1`, at t = start - 1 .. 0.
 
-    Samples with starts of their own join when their time comes. An int start, known when traced, can be differentiated.
+    Start 0 gives x, bit for bit.
+
+    Samples with starts of their own join when their time comes. An int start, known when traced,
+    can be differentiated.
     """
     longest = start if isinstance(start, int) else jnp.max(start)
 
@@ -221,7 +234,8 @@ def chain(
       key: with `ids`, all that the noise depends on; None where nothing is drawn (ddim with eta 0).
       eta: of ddim; 0 draws nothing.
       ids: a sample's name to the noise; its place in the flattened batch where not given.
-      variance_type: of ddpm. For a learned variance hand `descend` a step made of `reverse_distribution`.
+      variance_type: of ddpm. For a learned variance hand `descend` a step made of
+        `reverse_distribution`.
     """
     draws = sampler == "ddpm" or eta != 0.0
     _check_chain(len(schedule.betas), start, sampler, draws, key)
@@ -230,8 +244,10 @@ def chain(
 
     def step(x: Array, t: Array) -> Array:
         x_0 = denoiser(x, t, context)
-        noise = step_noise(key, names, t, x.shape[-1]).astype(x.dtype) if draws else None
-        if sampler == "ddim":
+        noise = None
+        if draws and key is not None:
+            noise = step_noise(key, names, t, x.shape[-1]).astype(x.dtype)
+        if sampler == "ddim" or noise is None:
             return ddim_step(schedule, x, x_0, t, t - 1, eta=eta, noise=noise)
         spread = log_variance(schedule, x, t, variance_type)
         return ddpm_step(schedule, x, x_0, t, noise, log_variance=spread)
@@ -256,9 +272,10 @@ def ddim_chain(
     context: PyTree,
     times: Times,
 ) -> Float[Array, "*batch d"]:
-    """x, the state at times[0], moved by deterministic DDIM from each time to the next; the state at times[-1].
+    """The state at times[-1]: x, the state at times[0], moved from time to time by DDIM (eta 0).
 
-    Descending times denoise, and may end in -1, the clean sample. The denoiser is called at every time but the last.
+    Descending times denoise, and may end in -1, the clean sample. The denoiser is called at every
+    time but the last.
     """
     levels = jnp.asarray(times, jnp.int32)
 
@@ -276,9 +293,10 @@ def ddim_invert(
     context: PyTree,
     times: Times,
 ) -> Float[Array, "*batch d"]:
-    """x, the state at times[0], taken to times[-1] against the arrow of time: DDIM with ascending times.
+    """x, the state at times[0], taken up to the noise of times[-1]: DDIM with ascending times.
 
-    A clean sample is put in as the state at times[0] = 0, as ScoreHMR does: at time -1 there is no noise to predict.
-    `ddim_chain` over the same times reversed undoes it as far as the denoiser's eps is constant between two times.
+    A clean sample is put in as the state at times[0] = 0, as ScoreHMR does: at time -1 there is no
+    noise to predict. `ddim_chain` over the same times reversed undoes it as far as the denoiser's
+    eps is constant between two times.
     """
     return ddim_chain(denoiser, schedule, x, context, times)

@@ -1,8 +1,9 @@
 """The noise schedule: how much of x_0 and how much noise is in x_t, at every step t.
 
-x_t = signal_t x_0 + noise_t eps, with signal = sqrt(alpha_bar) and noise = sqrt(1 - alpha_bar) (Ho et al. 2020, eq. 4).
-Tables are made once in NumPy float64 and rounded once, to the type of the x they meet. Step t counts rows of
-the tables: 0 is the least noisy, and after respacing the network is called with `network_time[t]` instead.
+x_t = signal_t x_0 + noise_t eps, with signal = sqrt(alpha_bar) and noise = sqrt(1 - alpha_bar) (Ho
+et al. 2020, eq. 4). Tables are made once in NumPy float64 and rounded once, to the type of the x
+they meet. Step t counts rows of the tables: 0 is the least noisy, and after respacing the network
+is called with `network_time[t]` instead.
 """
 
 from typing import Literal, NamedTuple
@@ -12,14 +13,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 MeanType = Literal["epsilon", "x_start", "v", "previous_x"]
-"""What a network's output estimates: eps, x_0, v = signal eps - noise x_0, or the mean of x_{t-1}."""
+"""What a network outputs: eps, x_0, v = signal eps - noise x_0, or the mean of x_{t-1}."""
 
 Step = int | np.integer | Int[Array | np.ndarray, "*#batch"]
 """A row of the schedule: one for all samples, or one each."""
 
 
 class Schedule(NamedTuple):
-    """Everything a diffusion step needs to know about t: a row per step, float64 NumPy until traced."""
+    """What a diffusion step needs to know about t: a row per step, float64 NumPy until traced."""
 
     betas: Float[Array | np.ndarray, " steps"]
     alpha_bar: Float[Array | np.ndarray, " steps"]
@@ -36,12 +37,10 @@ class Schedule(NamedTuple):
     posterior_mean_coef2: Float[Array | np.ndarray, " steps"]
     """Of x_t."""
     network_time: Int[Array | np.ndarray, " steps"]
-    """The step of the schedule before respacing, ascending: what the network was trained to be told."""
+    """The step before respacing, ascending: what the network was trained to be told."""
 
 
-def make_schedule(
-    name: Literal["linear", "cosine"], steps: int, respacing: str = ""
-) -> Schedule:
+def make_schedule(name: Literal["linear", "cosine"], steps: int, respacing: str = "") -> Schedule:
     """The schedule of a name, or of the steps of it that `respacing` keeps (see `kept_steps`)."""
     if steps < 1:
         raise ValueError(f"diffusion steps: wanted at least 1, got {steps}")
@@ -64,7 +63,7 @@ def _linear_betas(steps: int) -> np.ndarray:
 
 
 def _cosine_betas(steps: int, offset: float = 0.008) -> np.ndarray:
-    """Nichol & Dhariwal 2021, eq. 17: alpha_bar falls as a squared cosine; beta is held under 0.999."""
+    """Nichol & Dhariwal 2021, eq. 17: alpha_bar falls as a squared cosine; beta <= 0.999."""
     u = (np.arange(steps + 1) / steps + offset) / (1.0 + offset)
     alpha_bar = np.cos(u * np.pi / 2.0) ** 2
     return np.minimum(1.0 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
@@ -93,8 +92,9 @@ def _tables(betas: np.ndarray, network_time: np.ndarray) -> Schedule:
 def kept_steps(steps: int, respacing: str) -> np.ndarray:
     """The steps, ascending, that a respacing string keeps, as Improved DDPM reads it.
 
-    "" keeps all. "ddimN" keeps N at an even whole stride from 0 (Song et al. 2021). "a,b,c" cuts the steps into that many
-    sections of equal length and keeps a, b, c of them, spread from end to end of each; "250" is one section.
+    "" keeps all. "ddimN" keeps N at an even whole stride from 0 (Song et al. 2021). "a,b,c" cuts
+    the steps into that many sections of equal length and keeps a, b, c of them, spread from end to
+    end of each; "250" is one section.
     """
     if not respacing:
         return np.arange(steps)

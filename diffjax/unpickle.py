@@ -130,6 +130,10 @@ class _Array(_Node):
     name = "numpy.ndarray"
 
 
+class _Scalar(_Array):
+    name = "numpy scalar"
+
+
 class _Call:
     """A function of ours that the file may call; nothing can be set on it."""
 
@@ -159,7 +163,7 @@ def _array_from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any) -> _Arra
 
 
 def _scalar(dtype: Any, data: Any = b"") -> _Array:
-    array = _Array()
+    array = _Scalar()
     array.state = (1, (), dtype, False, data)
     return array
 
@@ -301,6 +305,8 @@ def _array_from_state(node: _Array, done: dict[int, Any]) -> Any:
     order = "F" if fortran else "C"
     kind = _numpy_dtype(dtype)
     if kind.hasobject:
+        if not isinstance(data, list):
+            raise ValueError("an array of objects holds raw bytes; wanted a list of objects")
         flat = np.empty(len(data), dtype=object)
         for index, item in enumerate(data):
             flat[index] = _plain(item, done)
@@ -308,7 +314,7 @@ def _array_from_state(node: _Array, done: dict[int, Any]) -> Any:
     raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
     array = np.frombuffer(raw, dtype=kind).reshape(shape, order=order)
     native = array.astype(kind.newbyteorder("="))  # A writable copy.
-    return native if shape else native[()]
+    return native[()] if isinstance(node, _Scalar) else native
 
 
 def _numpy_dtype(stand_in: Any) -> np.dtype:
