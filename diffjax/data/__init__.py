@@ -1,0 +1,1 @@
+"""Annotation sets, motion files, and how they are fed to training."""

@@ -1,0 +1,152 @@
+"""From an annotation set to batches: vectors, conditions and supervision, fed by grain in an order the seed fixes."""
+
+import importlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from diffjax import config, pose
+from diffjax.data import records
+
+DEMO = "demo"
+"""The name that stands for generated data where a path could."""
+
+
+class Examples(NamedTuple):
+    """What training sees of people. Absent truth has confidence 0; the leading axes are free."""
+
+    x_0: Float[Array | np.ndarray, "*batch d"]
+    """What is diffused, standardised."""
+    betas: Float[Array | np.ndarray, "*batch 10"]
+    """Shape, for layouts that carry none."""
+    estimate: Float[Array | np.ndarray, "*batch d"]
+    """The estimate's vector, standardised."""
+    keypoints: Float[Array | np.ndarray, "*batch K 3"]
+    """Detections (pixels, confidence): what the network may be conditioned on."""
+    labels2d: Float[Array | np.ndarray, "*batch L 3"]
+    """2D truth: the labels where there are any, else the keypoints."""
+    joints3d: Float[Array | np.ndarray, "*batch J 4"]
+    """3D truth, metres and confidence."""
+    focal_px: Float[Array | np.ndarray, "*batch 2"]
+    center_px: Float[Array | np.ndarray, "*batch 2"]
+    image_size_px: Float[Array | np.ndarray, "*batch 2"]
+
+
+def read_set(path: str, split: str) -> records.AnnotationSet:
+    """The annotation set at a path, or the demo's own split (`train`, `val`, `test`)."""
+    if path == DEMO:
+        return importlib.import_module("diffjax.data.demo").annotation_set(split)
+    file = config.locate(path)
+    if not file.exists():
+        raise FileNotFoundError(
+            f"data.{split}: {path} is missing; make it with `python scripts/convert.py` (the config's "
+            "docstring and docs/data.md say how), or try --config configs/demo.py, which needs no data"
+        )
+    return records.read(file)
+
+
+def target_vectors(annotations: records.AnnotationSet, run: config.Run, where: str) -> np.ndarray:
+    """(N, d) vectors of what x_0 is in this run, not standardised."""
+    if run.train.target == "prediction":
+        return estimate_vectors(annotations, run)
+    if annotations.pose is None:
+        raise ValueError(
+            f"{where}: field pose: wanted the true pose for train.target 'annotation', found nothing; "
+            "pass --train.target prediction, or convert the set with its truth"
+        )
+    betas = annotations.pred_betas if annotations.betas is None else annotations.betas
+    return _vectors(annotations.pose, betas, run)
+
+
+def estimate_vectors(annotations: records.AnnotationSet, run: config.Run) -> np.ndarray:
+    """(N, d) vectors of the cached estimate, not standardised."""
+    return _vectors(annotations.pred_pose, annotations.pred_betas, run)
+
+
+def _vectors(rotations: np.ndarray, betas: np.ndarray, run: config.Run) -> np.ndarray:
+    people = pose.Pose(jnp.asarray(rotations), jnp.asarray(betas))
+    return np.asarray(pose.vector_from_pose(people, run.model.vector))
+
+
+def fit_normaliser(vectors: np.ndarray, run: config.Run) -> pose.Normaliser:
+    """Statistics of the training vectors, or none where the run diffuses raw numbers."""
+    if run.diffusion.standardise:
+        return pose.fit_normaliser(vectors)
+    return pose.identity_normaliser(vectors.shape[-1])
+
+
+def make_examples(
+    annotations: records.AnnotationSet, normaliser: pose.Normaliser, run: config.Run, where: str
+) -> Examples:
+    """All people of a set as (N, ...) NumPy arrays. ValueError where the run needs a field that is not there."""
+    _check(annotations, run, where)
+    people = records.count(annotations)
+    known = annotations.betas if run.train.target == "annotation" else None
+    labels = annotations.keypoints2d if annotations.labels2d is None else annotations.labels2d
+
+    def vectors(values):
+        return np.asarray((values - normaliser.mean) / normaliser.std, np.float32)
+
+    def or_zeros(values, *shape):
+        return np.zeros((people, *shape), np.float32) if values is None else values
+
+    def or_ones(values):
+        return np.ones((people, 2), np.float32) if values is None else values
+
+    return Examples(
+        x_0=vectors(target_vectors(annotations, run, where)),
+        betas=annotations.pred_betas if known is None else known,
+        estimate=vectors(estimate_vectors(annotations, run)),
+        keypoints=or_zeros(annotations.keypoints2d, 0, 3),
+        labels2d=or_zeros(labels, 0, 3),
+        joints3d=or_zeros(annotations.keypoints3d, 0, 4),
+        focal_px=or_ones(annotations.focal_px),
+        center_px=or_ones(annotations.center_px),
+        image_size_px=or_ones(annotations.image_size_px),
+    )
+
+
+def label_set(annotations: records.AnnotationSet) -> str | None:
+    """The keypoint set of `Examples.labels2d`."""
+    if annotations.labels2d is None:
+        return annotations.keypoints2d_set
+    return annotations.labels2d_set
+
+
+def _check(annotations: records.AnnotationSet, run: config.Run, where: str) -> None:
+    needed = {}
+    if run.train.gamma_3d:
+        needed["keypoints3d"] = "train.gamma_3d"
+    if run.train.gamma_2d:
+        labels = "keypoints2d" if annotations.labels2d is None else "labels2d"
+        needed |= dict.fromkeys((labels, "focal_px", "center_px"), "train.gamma_2d")
+    if "keypoints" in run.model.condition:
+        needed["keypoints2d"] = "model.condition"
+    for name, setting in needed.items():
+        if getattr(annotations, name) is None:
+            raise ValueError(
+                f"{where}: field {name}: wanted by {setting}, found nothing; convert the set with it, "
+                f"or leave {setting} at its default"
+            )
+
+
+def take(examples: Examples, index: Any) -> Examples:
+    """The people at `index`."""
+    return jax.tree.map(lambda values: values[index], examples)
+
+
+def batches(examples: Examples, batch_size: int, seed: int) -> Iterator[Examples]:
+    """Batches for ever: every epoch in another order that the seed fixes. Has `get_state` and `set_state`.
+
+    Each process of a multi-host run sees its own share of the people.
+    """
+    people = np.arange(len(examples.x_0))[jax.process_index() :: jax.process_count()]
+    order = grain.MapDataset.source(people).shuffle(seed=seed).repeat()
+    # grain moves indices; rows are gathered a batch at a time, which is much faster than one by one.
+    rows = order.batch(batch_size, batch_fn=lambda index: take(examples, np.asarray(index)))
+    return iter(rows.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)))
