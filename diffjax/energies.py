@@ -84,7 +84,7 @@ def joints3d(model: body.KeypointModel) -> Energy:
 
 def total(*terms: Energy) -> Energy:
     """The sum of energies."""
-    return lambda pose, evidence: sum(term(pose, evidence) for term in terms)
+    return lambda pose, evidence: jnp.sum(jnp.stack([e(pose, evidence) for e in terms]), 0)
 
 
 def reprojection_error_px(

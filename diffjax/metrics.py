@@ -116,4 +116,4 @@ def auc(
 ) -> Float[Array, "*batch"]:
     """Mean PCK over 31 thresholds from 0 to 150 mm (the MPI-INF-3DHP protocol)."""
     thresholds = [5.0 * i for i in range(31)]
-    return sum(pck(pred, true, t, weight) for t in thresholds) / 31.0
+    return jnp.mean(jnp.stack([pck(pred, true, t, weight) for t in thresholds]), 0)

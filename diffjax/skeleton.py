@@ -1,12 +1,12 @@
 """Joint and keypoint sets by name, and the maps between them."""
 
-SMPL24 = (
+_SMPL24 = (
     "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 "
     "left_foot right_foot neck left_collar right_collar head left_shoulder right_shoulder "
     "left_elbow right_elbow left_wrist right_wrist left_hand right_hand"
-).split()
+)
+SMPL24 = tuple(_SMPL24.split())
 """SMPL's joints in SMPL's order; joint 0 is the root (global orientation)."""
-SMPL24 = tuple(SMPL24)
 
 SMPL_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 """Parent of each SMPL joint; -1 for the root."""

@@ -16,6 +16,7 @@ data checkpoint
 convert train simulate annotate plots
 evaluate
 sweep
+tune
 """.strip().splitlines()
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 ONLY_IN = {"torch": "convert", "smplx": "convert", "matplotlib": "plots"}

@@ -6,6 +6,7 @@ with a gait; then come the subject's own posture and amplitude, slow sway, and a
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -99,8 +100,14 @@ def _act(random, activity: activities.Activity, clock: np.ndarray) -> np.ndarray
         name = random.choice(activity.legs.split())
         return _draw(random, activities.LEG_KEYS[name], mirror=random.random() < 0.5)
 
-    parts = (legs, lambda: _both_arms(random, activity), lambda: _trunk_and_head(random, activity))
-    return sum(_key_track(random, clock, activity.seconds, part) for part in parts)
+    def track(draw):
+        return _key_track(random, clock, activity.seconds, draw)
+
+    arms, trunk = (
+        (lambda: _both_arms(random, activity)),
+        (lambda: _trunk_and_head(random, activity)),
+    )
+    return track(legs) + track(arms) + track(trunk)
 
 
 def _bump(phase, centre: float, sharpness: float) -> np.ndarray:
@@ -224,6 +231,7 @@ def _root_path(matrices: np.ndarray) -> np.ndarray:
     return path
 
 
+_axis_angle = jax.jit(rotations.axis_angle_from_matrix)
 NAMES = (*activities.ACTIVITIES, *activities.GAIT_RANGES, "walk", "run", "stand", "gesture")
 """Activities and gaits in the order in which `generate` deals them out; common ones come twice."""
 
@@ -236,7 +244,7 @@ def draw_clip(
     random = np.random.default_rng((seed, subject, clip + 1))
     track = draw_track(random, style, name, np.arange(round(seconds * fps)) / fps)
     matrices = anatomy.rotations_from_track(track)
-    axis_angle = rotations.axis_angle_from_matrix(jnp.asarray(matrices, jnp.float32))
+    axis_angle = _axis_angle(jnp.asarray(matrices, jnp.float32))
     motion = amass.Motion(
         poses=np.asarray(axis_angle),
         trans=_root_path(matrices).astype(np.float32),

@@ -1,6 +1,5 @@
-"""From an annotation set to batches: vectors, conditions and supervision, fed by grain in an order the seed fixes."""
+"""From an annotation set to batches: vectors, conditions and truth, fed by grain in a seeded order."""
 
-import importlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -13,34 +12,29 @@ from jaxtyping import Array, Float
 from diffjax import config, pose
 from diffjax.data import records
 
-DEMO = "demo"
-"""The name that stands for generated data where a path could."""
-
 
 class Examples(NamedTuple):
-    """What training sees of people. Absent truth has confidence 0; the leading axes are free."""
+    """What training sees of people, NumPy until dispatched. Absent truth has confidence 0."""
 
-    x_0: Float[Array | np.ndarray, "*batch d"]
+    x_0: Float[Array, "*batch d"]
     """What is diffused, standardised."""
-    betas: Float[Array | np.ndarray, "*batch 10"]
+    betas: Float[Array, "*batch 10"]
     """Shape, for layouts that carry none."""
-    estimate: Float[Array | np.ndarray, "*batch d"]
+    estimate: Float[Array, "*batch d"]
     """The estimate's vector, standardised."""
-    keypoints: Float[Array | np.ndarray, "*batch K 3"]
+    keypoints: Float[Array, "*batch K 3"]
     """Detections (pixels, confidence): what the network may be conditioned on."""
-    labels2d: Float[Array | np.ndarray, "*batch L 3"]
+    labels2d: Float[Array, "*batch L 3"]
     """2D truth: the labels where there are any, else the keypoints."""
-    joints3d: Float[Array | np.ndarray, "*batch J 4"]
+    joints3d: Float[Array, "*batch J 4"]
     """3D truth, metres and confidence."""
-    focal_px: Float[Array | np.ndarray, "*batch 2"]
-    center_px: Float[Array | np.ndarray, "*batch 2"]
-    image_size_px: Float[Array | np.ndarray, "*batch 2"]
+    focal_px: Float[Array, "*batch 2"]
+    center_px: Float[Array, "*batch 2"]
+    image_size_px: Float[Array, "*batch 2"]
 
 
 def read_set(path: str, split: str) -> records.AnnotationSet:
-    """The annotation set at a path, or the demo's own split (`train`, `val`, `test`)."""
-    if path == DEMO:
-        return importlib.import_module("diffjax.data.demo").annotation_set(split)
+    """The annotation set at a path; `split` (`train`, `val`, `test`) is for the message."""
     file = config.locate(path)
     if not file.exists():
         raise FileNotFoundError(
@@ -89,18 +83,18 @@ def make_examples(
     known = annotations.betas if run.train.target == "annotation" else None
     labels = annotations.keypoints2d if annotations.labels2d is None else annotations.labels2d
 
-    def vectors(values):
+    def vectors(values) -> Any:
         return np.asarray((values - normaliser.mean) / normaliser.std, np.float32)
 
-    def or_zeros(values, *shape):
+    def or_zeros(values, *shape) -> Any:
         return np.zeros((people, *shape), np.float32) if values is None else values
 
-    def or_ones(values):
+    def or_ones(values) -> Any:
         return np.ones((people, 2), np.float32) if values is None else values
 
     return Examples(
         x_0=vectors(target_vectors(annotations, run, where)),
-        betas=annotations.pred_betas if known is None else known,
+        betas=or_zeros(annotations.pred_betas if known is None else known),
         estimate=vectors(estimate_vectors(annotations, run)),
         keypoints=or_zeros(annotations.keypoints2d, 0, 3),
         labels2d=or_zeros(labels, 0, 3),
@@ -146,7 +140,7 @@ def batches(examples: Examples, batch_size: int, seed: int) -> Iterator[Examples
     Each process of a multi-host run sees its own share of the people.
     """
     people = np.arange(len(examples.x_0))[jax.process_index() :: jax.process_count()]
-    order = grain.MapDataset.source(people).shuffle(seed=seed).repeat()
+    order = grain.MapDataset.source(people.tolist()).shuffle(seed=seed).repeat()
     # grain moves indices; rows are gathered a batch at a time, which is much faster than one by one.
     rows = order.batch(batch_size, batch_fn=lambda index: take(examples, np.asarray(index)))
     return iter(rows.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)))

@@ -26,7 +26,8 @@ class Scene(NamedTuple):
 
     model: body.BodyModel
     coco: body.KeypointModel
-    joints14: body.KeypointModel
+    both: body.KeypointModel
+    """coco17 then h36m14, in one pass of the body."""
 
 
 class Views(NamedTuple):
@@ -43,10 +44,13 @@ class Views(NamedTuple):
 
 def load_scene(path: str) -> Scene:
     """A body file with regressors for coco17 and h36m14."""
-    model = body.load_body(path)
-    folded = [
-        body.fold_keypoints(model, body.load_regressor(path, s)) for s in ("coco17", "h36m14")
-    ]
+    coco, joints14 = (body.load_regressor(path, name) for name in ("coco17", "h36m14"))
+    return scene_of(body.load_body(path), coco, joints14)
+
+
+def scene_of(model: body.BodyModel, coco: np.ndarray, joints14: np.ndarray) -> Scene:
+    """A body with its (17, V) and (14, V) vertex regressors."""
+    folded = (body.fold_keypoints(model, x) for x in (coco, np.concatenate([coco, joints14])))
     return Scene(model, *folded)
 
 

@@ -1,7 +1,8 @@
 """Makes original_mlp_226.npz: python tests/parity/original_mlp_226.py WEIGHTS.pt GOLDEN.npz
 
-The weights are a torch state_dict of the DiffAnnot authors' MLP (their commit 506f553) with random values,
-GOLDEN.npz holds what that module puts out (`original_mlp_226/{x,t,y}`). Only names and layout are changed here.
+The weights are a torch state_dict of the DiffAnnot authors' MLP (their commit 506f553) with random
+values, GOLDEN.npz holds what that module puts out (`original_mlp_226/{x,t,y}`). Only names and
+layout are changed here.
 """
 
 import pathlib

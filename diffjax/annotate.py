@@ -1,0 +1,220 @@
+"""From an annotation set to a better one: what the methods want, made of what is on disk.
+
+A `Kit` holds the loaded parts; `refine_set` streams a set through a method in chunks of one compiled shape.
+"""
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from diffjax import body, camera, checkpoint, config, pose, skeleton
+from diffjax.data import records
+from diffjax.methods import baselines, diffannot
+from diffjax.pose import Evidence, Pose, Refined
+
+Kind = Literal["labels", "detections", "joints3d"]
+KINDS: tuple[Kind, ...] = ("labels", "detections", "joints3d")
+"""`labels`: the 2D keypoints people clicked (`labels2d`). `detections`: those of a detector
+(`keypoints2d`). `joints3d`: `keypoints3d`."""
+
+FIELD_OF = {"labels": "labels2d", "detections": "keypoints2d", "joints3d": "keypoints3d"}
+
+
+class LoadedPrior(NamedTuple):
+    """A prior and the vectors it speaks."""
+
+    prior: diffannot.Prior
+    layout: pose.Layout
+
+
+def load_prior(path: str | Path, model: body.BodyModel | None = None) -> LoadedPrior:
+    """The model of a working directory or an .npz, as a prior; with `model`, only if made for that body."""
+    loaded = checkpoint.load_model(path, model=model)
+    if loaded.run.model.condition:
+        raise ValueError(
+            f"{path}: field model.condition: wanted a prior without condition, found "
+            f"{loaded.run.model.condition}; train one with --model.condition"
+        )
+    prior = diffannot.Prior(checkpoint.denoiser(loaded), loaded.schedule, loaded.normaliser)
+    return LoadedPrior(prior, loaded.run.model.vector)
+
+
+def load_error_model(path: str | Path) -> baselines.ErrorModel:
+    """The Gaussian of a frontend's residuals, from the file that make_estimates.py writes."""
+    file = config.locate(path)
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{path}: no residuals here; make them with `python scripts/make_estimates.py`"
+        )
+    with np.load(file, allow_pickle=False) as arrays:
+        found = arrays["covariance"].shape if "covariance" in arrays.files else "nothing"
+        if found != (baselines.RESIDUAL_SIZE,) * 2:
+            raise ValueError(
+                f"{path}: field covariance: wanted (82, 82), found {found}; "
+                "make it with `python scripts/make_estimates.py`"
+            )
+        return baselines.error_model_from_covariance(arrays["covariance"])
+
+
+def estimate_of(annotations: records.AnnotationSet) -> Pose:
+    """The cached estimates. Slightly stretched matrices are put onto SO(3)."""
+    matrices = jax.jit(pose.nearest_rotations)(annotations.pred_pose)
+    return Pose(np.asarray(matrices), annotations.pred_betas)
+
+
+def kinds_of(annotations: records.AnnotationSet) -> tuple[Kind, ...]:
+    """The kinds of evidence that a set holds."""
+    return tuple(kind for kind in KINDS if getattr(annotations, FIELD_OF[kind]) is not None)
+
+
+def keypoints_of(
+    path: str, model: body.BodyModel, annotations: records.AnnotationSet, kind: Kind
+) -> diffannot.Keypoints:
+    """The body as one kind of evidence sees it; kinds that are absent are coco17 and h36m14."""
+    field = FIELD_OF["detections" if kind == "joints3d" else kind]
+    names = (
+        getattr(annotations, f"{field}_set") or "coco17",
+        annotations.keypoints3d_set or "h36m14",
+    )
+    regressors = (body.load_regressor(config.locate(path), name) for name in names)
+    return diffannot.Keypoints(*(body.fold_keypoints(model, r) for r in regressors))
+
+
+def evidence_of(annotations: records.AnnotationSet, kind: Kind, where: str = "annotations") -> Evidence:
+    """One kind of evidence of every sample; the other kinds have confidence 0."""
+    a, field = annotations, FIELD_OF[kind]
+    count = records.count(a)
+    if getattr(a, field) is None:
+        raise ValueError(
+            f"{where}: field {field}: wanted {kind}, found nothing; it holds {kinds_of(a) or 'no evidence'}"
+        )
+    if kind != "joints3d" and (a.focal_px is None or a.center_px is None):
+        raise ValueError(
+            f"{where}: field focal_px, center_px: wanted the camera of the 2D keypoints, found nothing; "
+            "add them (5000 px and the image centre are HMR's convention), or use --evidence joints3d"
+        )
+    image = getattr(a, FIELD_OF["detections" if kind == "joints3d" else kind])
+    names = skeleton.keypoint_set(a.keypoints3d_set or "h36m14")
+    image = np.zeros((count, 17, 3), np.float32) if image is None else image
+    space = np.zeros((count, len(names), 4), np.float32) if a.keypoints3d is None else a.keypoints3d
+    image, space = (np.zeros_like(image), space) if kind == "joints3d" else (image, np.zeros_like(space))
+    fields = (a.focal_px, a.center_px, a.image_size_px)
+    view = (np.ones((count, 2), np.float32) if x is None else x for x in fields)
+    return Evidence(image, space, camera.Camera(*view))
+
+
+def in_chunks(
+    function: Callable[..., Any], batch: Any, *shared: Any, size: int, label: str
+) -> tuple[Any, float]:
+    """function(piece, *shared) over the leading axis of a pytree; results and milliseconds a sample.
+
+    `size` samples at a time, the last piece filled up with the last sample. Compiled once for a
+    function and its shapes, which is not timed.
+    """
+    count = len(jax.tree.leaves(batch)[0])
+    size = math.ceil(count / math.ceil(count / size))
+
+    def piece(first):
+        index = np.minimum(np.arange(first, first + size), count - 1)
+        return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[index]), batch)
+
+    compiled = _compiled(function, piece(0), *shared)
+    results, seconds = [], 0.0
+    with tqdm(total=count, desc=label, unit=" people", leave=False, mininterval=0.5) as bar:
+        for first in range(0, count, size):
+            arguments = piece(first)
+            start = time.perf_counter()
+            results.append(jax.device_get(compiled(arguments, *shared)))
+            seconds += time.perf_counter() - start
+            bar.update(min(size, count - first))
+    joined = jax.tree.map(lambda *xs: np.concatenate(xs)[:count], *results)
+    return joined, 1e3 * seconds / count
+
+
+_CACHE: dict[Any, Any] = {}
+
+
+def _compiled(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The compiled function for arguments of these shapes; compiled at most once."""
+    leaves, tree = jax.tree.flatten(arguments)
+    key = (function, tree, tuple((jnp.shape(x), jnp.result_type(x)) for x in leaves))
+    if key not in _CACHE:
+        _CACHE[key] = jax.jit(function).lower(*arguments).compile()
+    return _CACHE[key]
+
+
+class Kit(NamedTuple):
+    """What the refining modes need."""
+
+    body_path: str
+    model: body.BodyModel
+    prior: LoadedPrior
+    error_model: baselines.ErrorModel | None
+
+
+def refine_set(
+    kit: Kit,
+    annotations: records.AnnotationSet,
+    kind: Kind,
+    settings: config.Guidance,
+    *,
+    mode: str = "guided",
+    size: int = 256,
+    where: str = "annotations",
+) -> tuple[Refined, float]:
+    """Every sample refined by `guided` or `fast` from one kind of evidence; and milliseconds a sample."""
+    width = np.float32(settings.robust_px_share or np.inf)
+    if mode == "guided":
+        # One compilation for all kinds of evidence and all strengths.
+        values = diffannot.GuidedSettings(np.float32(settings.strength), np.int32(settings.rounds), width)
+        shared: tuple[Any, ...] = (kit.prior.prior, values)
+        work = _guided(kit.prior.layout, settings.start, settings.stride, settings.through_network)
+    elif mode == "fast":
+        if kit.error_model is None:
+            raise ValueError("mode fast: wanted the frontend's residuals, found none; pass --parts.residuals")
+        shared, work = (kit.error_model, np.float32(settings.map_weight), width), _fast
+    else:
+        raise ValueError(f"mode: wanted 'guided' or 'fast', got {mode!r}")
+    keypoints = keypoints_of(kit.body_path, kit.model, annotations, kind)
+    batch = (estimate_of(annotations), evidence_of(annotations, kind, where))
+    return in_chunks(work, batch, keypoints, *shared, size=size, label=f"{mode}, {kind}")
+
+
+@functools.cache
+def _guided(layout, start, stride, through_network):
+    """`guided` of a piece: one function for each static setting, so that it is compiled once."""
+
+    def work(batch, keypoints, prior, settings):
+        static = {"start": start, "stride": stride, "through_network": through_network}
+        return diffannot.guided(
+            *batch, keypoints=keypoints, prior=prior, settings=settings, layout=layout, **static
+        )
+
+    return work
+
+
+def _fast(batch, keypoints, error_model, prior_weight, width):
+    estimate, evidence = batch
+    return diffannot.fast(
+        estimate, evidence, keypoints, error_model, prior_weight=prior_weight, width=width
+    )
+
+
+def with_refined(annotations: records.AnnotationSet, refined: Refined) -> records.AnnotationSet:
+    """The set with its estimates replaced by the refined ones; all else is kept."""
+    known = annotations.focal_px is not None
+    return dataclasses.replace(
+        annotations,
+        pred_pose=np.asarray(refined.pose.rotations, np.float32),
+        pred_betas=np.asarray(refined.pose.betas, np.float32),
+        pred_cam_t=np.asarray(refined.translation, np.float32) if known else annotations.pred_cam_t,
+    )

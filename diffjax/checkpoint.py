@@ -1,0 +1,227 @@
+"""Checkpoints: of a training run (orbax), and of a model to give away (one .npz without pickle)."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import zipfile
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import linen as nn
+from flax import traverse_util
+from jaxtyping import PyTree
+
+from diffjax import body, config, denoisers, pose, sampling
+from diffjax import schedule as schedules
+
+_FORMAT = "diffjax-model-1"
+_TRAIN = "train one with `python scripts/train.py --config configs/demo.py --workdir DIR`"
+_DIRECTORY = "checkpoints"
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A trained network and all that is needed to use it."""
+
+    network: nn.Module
+    params: denoisers.Params
+    """The first EMA of the weights."""
+    normaliser: pose.Normaliser
+    schedule: schedules.Schedule
+    run: config.Run
+    """What it was trained with."""
+    body_digest: str
+    """Of the body it was trained with (`digest`); empty where no body was known."""
+    keypoints: int = 0
+    """2D keypoints that it is conditioned on."""
+
+
+def denoiser(model: Model) -> sampling.Denoiser:
+    """The model over standardised vectors (`model.normaliser`)."""
+    prediction = model.run.diffusion.prediction
+    return denoisers.bind(model.network, model.params, model.schedule, prediction)
+
+
+def make_model(
+    run: config.Run,
+    params: denoisers.Params,
+    normaliser: pose.Normaliser,
+    body_digest: str = "",
+    keypoints: int = 0,
+) -> Model:
+    """A model from what a config does not say."""
+    network = denoisers.make_network(run.model, run.diffusion)
+    process = run.diffusion
+    schedule = schedules.make_schedule(process.schedule, process.steps, process.respacing)
+    return Model(network, params, normaliser, schedule, run, body_digest, keypoints)
+
+
+def digest(model: body.BodyModel) -> str:
+    """A short name for a body: equal for equal rest shape and shape space (to 10 micrometres)."""
+    arrays = (model.template, model.joint_template, model.joint_dirs)
+    numbers = [np.round(np.asarray(a, np.float64) * 1e5).astype(np.int64) for a in arrays]
+    return hashlib.sha256(b"".join(n.tobytes() for n in numbers)).hexdigest()[:12]
+
+
+def _manager(workdir: pathlib.Path, **options: Any) -> ocp.CheckpointManager:
+    directory = workdir.absolute() / _DIRECTORY
+    return ocp.CheckpointManager(directory, options=ocp.CheckpointManagerOptions(**options))
+
+
+def latest(workdir: str | pathlib.Path) -> int | None:
+    """The newest complete step saved in a working directory; None where there is none."""
+    workdir = pathlib.Path(workdir)
+    if not (workdir / _DIRECTORY).is_dir():
+        return None
+    with _manager(workdir, read_only=True) as manager:
+        return manager.latest_step()
+
+
+def save(
+    workdir: str | pathlib.Path, step: int, items: dict[str, PyTree], facts: dict[str, Any]
+) -> None:
+    """Saves named trees and JSON facts as one step, whole or not at all; keeps the last three."""
+    args: dict[str, Any] = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+    args["facts"] = ocp.args.JsonSave(facts)
+    with _manager(
+        pathlib.Path(workdir), max_to_keep=3, enable_async_checkpointing=False
+    ) as manager:
+        if manager.latest_step() != step:
+            manager.save(step, args=ocp.args.Composite(**args))
+
+
+def read_facts(workdir: str | pathlib.Path, step: int) -> dict[str, Any]:
+    """The JSON facts of a saved step."""
+    with _manager(pathlib.Path(workdir), read_only=True) as manager:
+        return manager.restore(step, args=ocp.args.Composite(facts=ocp.args.JsonRestore())).facts
+
+
+def restore(workdir: str | pathlib.Path, step: int, like: dict[str, PyTree]) -> dict[str, PyTree]:
+    """The named trees of a saved step, in the structure and on the devices of `like`."""
+    args = {name: ocp.args.StandardRestore(tree) for name, tree in like.items()}
+    with _manager(pathlib.Path(workdir), read_only=True) as manager:
+        return dict(manager.restore(step, args=ocp.args.Composite(**args)).items())
+
+
+def load_model(
+    path: str | pathlib.Path, *, vector: str | None = None, model: body.BodyModel | None = None
+) -> Model:
+    """The model in a working directory (its newest step) or in an exported .npz.
+
+    With `vector` (a layout) or `model` (a body), a checkpoint of another one is refused: ValueError.
+    """
+    file = config.locate(path)
+    if not file.exists():
+        raise FileNotFoundError(f"{path}: no checkpoint here; {_TRAIN}")
+    loaded = _load_workdir(file) if file.is_dir() else _load_export(file)
+    _check(loaded, path, vector, model)
+    return loaded
+
+
+def _load_workdir(workdir: pathlib.Path) -> Model:
+    step = latest(workdir)
+    if step is None:
+        raise FileNotFoundError(f"{workdir}: no saved step in this directory; {_TRAIN}")
+    facts = read_facts(workdir, step)
+    run = config.from_json(facts["run"])
+    size = pose.VECTOR_SIZE[run.model.vector]
+    params = _fresh_params(run, facts["keypoints"])
+    like = {
+        "ema": (params,) * len(run.train.ema_rates),
+        "normaliser": pose.identity_normaliser(size),
+    }
+    trees = restore(workdir, step, like)
+    normaliser = pose.Normaliser(*(np.asarray(a) for a in trees["normaliser"]))
+    return make_model(run, trees["ema"][0], normaliser, facts["body"], facts["keypoints"])
+
+
+def _fresh_params(run: config.Run, keypoints: int) -> denoisers.Params:
+    """Parameters of the run's shapes."""
+    network = denoisers.make_network(run.model, run.diffusion)
+    x = jnp.zeros((1, pose.VECTOR_SIZE[run.model.vector]))
+    context = {"estimate": x, "keypoints": jnp.zeros((1, keypoints, 3))}
+    return denoisers.init_params(jax.random.key(0), network, x, context)
+
+
+def export(path: str | pathlib.Path, model: Model) -> None:
+    """Writes a model to one .npz, under a temporary name first."""
+    path = pathlib.Path(path)
+    if path.suffix != ".npz":
+        raise ValueError(f"{path}: wanted a file name ending in .npz")
+    flat = traverse_util.flatten_dict({"params": model.params}, sep="/")
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in flat.items()}
+    arrays |= {f"normaliser/{k}": np.asarray(v) for k, v in model.normaliser._asdict().items()}
+    facts = {"format": _FORMAT, "body": model.body_digest, "keypoints": model.keypoints}
+    arrays["facts"] = np.array(json.dumps(facts | {"run": config.to_json(model.run)}))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _load_export(path: pathlib.Path) -> Model:
+    arrays, facts = _read_export(path)
+    run = config.from_json(facts["run"])
+    size = pose.VECTOR_SIZE[run.model.vector]
+    like = {"params": _fresh_params(run, facts["keypoints"])}
+    flat: dict[str, Any] = traverse_util.flatten_dict(like, sep="/")
+    shapes = {name: np.shape(value) for name, value in flat.items()}
+    shapes |= {"normaliser/mean": (size,), "normaliser/std": (size,)}
+    for name in sorted(shapes.keys() | arrays.keys()):
+        wanted = shapes.get(name, "nothing")
+        found = arrays[name].shape if name in arrays else "nothing"
+        if wanted != found:
+            raise ValueError(
+                f"{path}: field {name}: wanted {wanted}, found {found}; export it again"
+            )
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{path}: field {name}: wanted finite numbers; export it again")
+    normaliser = pose.Normaliser(arrays.pop("normaliser/mean"), arrays.pop("normaliser/std"))
+    loaded = {name: jnp.asarray(array) for name, array in arrays.items()}
+    params = traverse_util.unflatten_dict(loaded, sep="/")["params"]
+    return make_model(run, params, normaliser, facts["body"], facts["keypoints"])
+
+
+def _read_export(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        facts = json.loads(str(arrays.pop("facts")))
+    except (KeyError, ValueError, AttributeError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(
+            f"{path}: wanted a model exported by diffjax (.npz), found something else; {_TRAIN}, "
+            "or convert the authors' weights with scripts/convert.py"
+        ) from error
+    if facts.get("format") != _FORMAT:
+        found = facts.get("format")
+        raise ValueError(f"{path}: wanted format {_FORMAT!r}, found {found!r}; export it again")
+    return arrays, facts
+
+
+def _check(
+    loaded: Model, path: str | pathlib.Path, vector: str | None, model: body.BodyModel | None
+) -> None:
+    found = loaded.run.model.vector
+    if vector is not None and found != vector:
+        size = pose.VECTOR_SIZE
+        raise ValueError(
+            f"{path}: field vector: wanted {vector} ({size.get(vector, '?')} numbers), "
+            f"found {found} ({size[found]}); pass --model.vector {found}, or another checkpoint"
+        )
+    if model is None or not loaded.body_digest:
+        return
+    wanted = digest(model)
+    if loaded.body_digest != wanted:
+        raise ValueError(
+            f"{path}: field body: wanted body {wanted}, found {loaded.body_digest}: trained with "
+            f"{loaded.run.data.body}; pass that as --data.body, or train with yours"
+        )

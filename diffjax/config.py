@@ -1,0 +1,331 @@
+"""What a run is told: frozen, validated values, read from a Python file and overridden by name."""
+
+import argparse
+import dataclasses
+import json
+import logging
+import os
+import pathlib
+import runpy
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from diffjax import skeleton
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+"""The repository: relative paths that are not in the working directory are looked up here."""
+
+
+def _require(ok: bool, field: str, wanted: str, value: object) -> None:
+    if not ok:
+        raise ValueError(f"{field}: wanted {wanted}, got {value!r}")
+
+
+def _check_choices(record: Any) -> None:
+    """ValueError unless every field annotated `Literal` (or a tuple of it) holds one of its values."""
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        choices, values = field.type, (value,)
+        if typing.get_origin(field.type) is tuple:
+            choices, values = typing.get_args(field.type)[0], value
+        if typing.get_origin(choices) is Literal:
+            options = typing.get_args(choices)
+            name = f"{type(record).__name__.lower()}.{field.name}"
+            _require(all(v in options for v in values), name, f"one of {options}", value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Annotation sets (an .npz, or a directory of shards) and the body that poses them."""
+
+    train: str = "demo"
+    """What the denoiser learns from; `demo` generates motion, no file needed."""
+    val: str = "demo"
+    """Held-out people: where training reports a loss and fixed steps are chosen. Empty for none."""
+    test: str = "demo"
+    """People whose annotations are refined and judged."""
+    body: str = "converted_weights/open_body.npz"
+    """SMPL-format body, .npz or .pkl."""
+
+    def __post_init__(self):
+        _require(bool(self.train), "data.train", "a path or 'demo'", self.train)
+        _require(bool(self.body), "data.body", "a path", self.body)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """The denoiser."""
+
+    kind: Literal["paper", "residual"] = "residual"
+    """`paper` is DiffAnnot's MLP; `residual` has pre-norm blocks with FiLM time."""
+    width: int = 256
+    """Hidden width."""
+    depth: int = 3
+    """Hidden layers (paper: 2) or residual blocks."""
+    activation: Literal["silu", "gelu"] = "silu"
+    """Of the residual blocks; the paper's MLP has its own."""
+    vector: Literal["rotmat226", "sixd144", "sixd154"] = "sixd154"
+    """What a pose is to the diffusion: 24 matrices or 6D rotations, and 10 betas but for sixd144."""
+    condition: tuple[Literal["estimate", "keypoints"], ...] = ()
+    """What else the network sees: the estimate's vector, the 2D keypoints in their own box."""
+    legacy: bool = False
+    """The final ReLU of the authors' code, for their checkpoints; only of `paper`."""
+
+    def __post_init__(self):
+        _check_choices(self)
+        _require(self.width >= 1, "model.width", "1 or more", self.width)
+        _require(self.depth >= 1, "model.depth", "1 or more", self.depth)
+        unique = len(set(self.condition)) == len(self.condition)
+        _require(unique, "model.condition", "each condition once", self.condition)
+        ok = self.kind == "paper" or not self.legacy
+        _require(ok, "model.legacy", "False unless model.kind is 'paper'", self.legacy)
+
+
+@dataclasses.dataclass(frozen=True)
+class Diffusion:
+    """The process (Improved DDPM)."""
+
+    schedule: Literal["linear", "cosine"] = "linear"
+    steps: int = 1000
+    """Diffusion steps."""
+    respacing: str = ""
+    """'ddim50', '250' or '10,15,20' keep fewer steps; empty keeps all."""
+    prediction: Literal["eps", "x_0", "v"] = "eps"
+    """What the network puts out."""
+    variance: Literal["fixed_small", "fixed_large", "learned", "learned_range"] = "fixed_small"
+    """Of a reverse step; the learned ones double the network's output."""
+    loss: Literal["mse", "rescaled_mse", "kl", "rescaled_kl"] = "mse"
+    """L_ori."""
+    step_sampler: Literal["uniform", "loss_second_moment"] = "uniform"
+    """How training draws the step t."""
+    standardise: bool = True
+    """Standardise vectors per dimension by the training set; the paper diffuses raw numbers."""
+
+    def __post_init__(self):
+        _check_choices(self)
+        _require(self.steps >= 1, "diffusion.steps", "1 or more", self.steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Optimisation of L = L_ori + gamma_3d L_3D + gamma_2d L_2D."""
+
+    target: Literal["annotation", "prediction"] = "annotation"
+    """What x_0 is: the true parameters, or the estimate itself (the authors' code)."""
+    gamma_3d: float = 0.0
+    """Per metre of L_3D."""
+    gamma_2d: float = 0.0
+    """Per box (the larger side of the person's keypoints) of L_2D."""
+    joint_error: Literal["pa_mpjpe", "mpjpe"] = "pa_mpjpe"
+    """What L_3D is."""
+    max_time: int | None = None
+    """L_3D and L_2D are weighted by alpha_bar_t, and by zero above this t; None for no limit."""
+    batch_size: int = 256
+    steps: int = 2000
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    anneal: Literal["none", "linear", "cosine"] = "cosine"
+    """The learning rate falls to zero over `steps`."""
+    ema_rates: tuple[float, ...] = (0.998,)
+    """Averages of the weights; the first is the one that is used."""
+    steps_per_dispatch: int = 10
+    """Optimiser steps per call of the compiled function."""
+    log_every: int = 100
+    save_every: int = 1000
+    seed: int = 0
+    tensorboard: bool = False
+    """Also write TensorBoard events (needs the extra `log`)."""
+
+    def __post_init__(self):
+        _check_choices(self)
+        for name in ("batch_size", "steps", "steps_per_dispatch", "log_every", "save_every"):
+            value = getattr(self, name)
+            _require(value >= 1, f"train.{name}", "1 or more", value)
+        for name in ("gamma_3d", "gamma_2d", "weight_decay"):
+            value = getattr(self, name)
+            _require(0 <= value < float("inf"), f"train.{name}", "0 or more", value)
+        _require(self.learning_rate > 0, "train.learning_rate", "more than 0", self.learning_rate)
+        rates_ok = bool(self.ema_rates) and all(0 <= rate < 1 for rate in self.ema_rates)
+        _require(rates_ok, "train.ema_rates", "one or more in [0, 1)", self.ema_rates)
+        _require((self.max_time or 0) >= 0, "train.max_time", "0 or more", self.max_time)
+        _require(0 <= self.seed < 2**32, "train.seed", "0 .. 2^32 - 1", self.seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """The step search (Algorithm 1)."""
+
+    max_step: int = 60
+    """Largest start tried."""
+    patience: int | None = 10
+    """Stop after more rises in a row than this; None tries every start."""
+    sampler: Literal["ddpm", "ddim"] = "ddpm"
+    candidate: Literal["chain", "one_step"] = "chain"
+    """s reverse steps (the paper), or one network call at s (the authors' code)."""
+    error: Literal["pa_mpjpe", "mpjpe", "reprojection"] = "pa_mpjpe"
+    """What chooses."""
+    keypoints: str = "h36m14"
+    """The joints that `error` compares."""
+
+    def __post_init__(self):
+        _check_choices(self)
+        _require(self.max_step >= 0, "search.max_step", "0 or more", self.max_step)
+        _require((self.patience or 0) >= 0, "search.patience", "0 or more", self.patience)
+        known = tuple(sorted(skeleton.KEYPOINT_SETS))
+        _require(self.keypoints in known, "search.keypoints", f"one of {known}", self.keypoints)
+
+
+@dataclasses.dataclass(frozen=True)
+class Guidance:
+    """One kind of evidence inside the denoising."""
+
+    strength: float
+    """Weight of the energy's gradient."""
+    rounds: int
+    """How often the chain is run."""
+    start: int = 50
+    """The estimate is inverted (DDIM) to this step."""
+    stride: int = 10
+    """Steps between denoiser calls on the way back."""
+    robust_px_share: float = 0.1
+    """Residuals beyond this share of the person's box stop pulling; 0 for plain squares."""
+    map_weight: float = 1.0
+    """Weight of the frontend's error model in the mode `fast`: grows with the noise of the evidence."""
+    through_network: bool = True
+    """Take the gradient through the denoiser too."""
+
+    def __post_init__(self):
+        _require(self.strength >= 0, "guidance.strength", "0 or more", self.strength)
+        _require(self.rounds >= 1, "guidance.rounds", "1 or more", self.rounds)
+        _require(self.stride >= 1, "guidance.stride", "1 or more", self.stride)
+        _require(self.start >= self.stride, "guidance.start", "guidance.stride or more", self.start)
+        share = self.robust_px_share
+        _require(share >= 0, "guidance.robust_px_share", "0 or more", share)
+        _require(self.map_weight >= 0, "guidance.map_weight", "0 or more", self.map_weight)
+
+
+@dataclasses.dataclass(frozen=True)
+class Guided:
+    """Guidance per kind of evidence, fixed on validation."""
+
+    labels: Guidance = Guidance(strength=4.0, rounds=20)
+    """2D keypoints that people clicked."""
+    detections: Guidance = Guidance(strength=1.5, rounds=20)
+    """2D keypoints of a detector."""
+    joints3d: Guidance = Guidance(strength=4.0, rounds=20)
+    """3D joints."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Trained parts that refining uses: working directories or .npz files."""
+
+    denoiser: str = ""
+    """What the step search denoises with; empty for what this run trains."""
+    prior: str = ""
+    """What the mode `guided` denoises with; empty for the same."""
+    residuals: str = ""
+    """The frontend's cross-fitted residuals (mode `fast`); empty for none."""
+    frontend: str = ""
+    """The keypoint frontend, to run it again on new keypoints; empty for none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Everything one run is told."""
+
+    name: str = "demo"
+    data: Data = dataclasses.field(default_factory=Data)
+    model: Model = dataclasses.field(default_factory=Model)
+    diffusion: Diffusion = dataclasses.field(default_factory=Diffusion)
+    train: Train = dataclasses.field(default_factory=Train)
+    search: Search = dataclasses.field(default_factory=Search)
+    guided: Guided = dataclasses.field(default_factory=Guided)
+    parts: Parts = dataclasses.field(default_factory=Parts)
+
+
+def load(path: str | pathlib.Path) -> Run:
+    """The value of `get_config()` in a config file, run by path."""
+    file = locate(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"{path}: no config here; configs/demo.py needs no data")
+    run = runpy.run_path(str(file)).get("get_config", lambda: None)()
+    if not isinstance(run, Run):
+        raise ValueError(f"{path}: wanted get_config() -> config.Run, got {type(run).__name__}")
+    return run
+
+
+def locate(path: str | pathlib.Path) -> pathlib.Path:
+    """The path itself; a relative one that is not in the working directory, in the repository."""
+    path = pathlib.Path(path)
+    in_repository = ROOT / path
+    return in_repository if not path.exists() and in_repository.exists() else path
+
+
+@dataclasses.dataclass(frozen=True)
+class _Command:
+    config: pathlib.Path
+    """A file of configs/; every field below overrides it."""
+    workdir: pathlib.Path | None
+    """Where the run writes (default: runs/NAME)."""
+    run: Annotated[Run, tyro.conf.arg(name="", prefix_name=False)]
+
+
+def parse(argv: Sequence[str] | None = None, description: str = "") -> tuple[Run, pathlib.Path]:
+    """(run, workdir) from `--config FILE --workdir DIR` and any field by name, as `--train.steps 10`.
+
+    Wrong usage prints what was meant and exits with code 2, as argparse does.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config", default="configs/demo.py")
+    path = pathlib.Path(first.parse_known_args(argv)[0].config)
+    default = _Command(path, None, load(path))
+    command = tyro.cli(_Command, default=default, args=argv, description=description)
+    return command.run, command.workdir or pathlib.Path("runs") / command.run.name
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Calls main; bad input becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
+
+    DIFFJAX_TRACEBACK=1 in the environment shows where an error came from.
+    """
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every open directory.
+    try:
+        main()
+    except KeyboardInterrupt as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        if os.environ.get("DIFFJAX_TRACEBACK"):
+            raise
+        print(f"{pathlib.Path(sys.argv[0]).name}: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def to_json(run: Run) -> str:
+    """The run as text, for checkpoints."""
+    return json.dumps(dataclasses.asdict(run), indent=1)
+
+
+def from_json(text: str) -> Run:
+    """The run of `to_json`. An unknown field is refused: it means another version."""
+    return _record(Run, json.loads(text), "run")
+
+
+def _record(kind: Any, values: dict[str, Any], where: str) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise ValueError(f"config {where}: unknown fields {unknown}; written by another version?")
+    return kind(**{name: _value(fields[name].type, v, where) for name, v in values.items()})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _record(kind, value, f"{where}.{getattr(kind, '__name__', kind)}")
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,222 @@
+"""Judging annotations against the truth, and saying it in a table with intervals.
+
+MPJPE: 14 joints, mid-hip root. PA-MPJPE: the same after a similarity. Rotation error: local rotations of the
+joints that move, not seen by any chooser. PVE: vertices after moving the pelvis onto the truth's.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffjax import annotate, body, config, energies, metrics, skeleton
+from diffjax.data import records
+from diffjax.pose import Evidence, Pose
+
+JOINTS = "h36m14"
+HIPS = tuple(skeleton.KEYPOINT_SETS[JOINTS].index(name) for name in ("left_hip", "right_hip"))
+HARM_MM = 1.0
+"""A sample whose PA-MPJPE grows by more than this is harmed."""
+
+
+class Scores(NamedTuple):
+    """One number a sample; NaN where the truth does not say."""
+
+    mpjpe_mm: Any
+    pa_mpjpe_mm: Any
+    rotation_deg: Any
+    root_deg: Any
+    pve_mm: Any
+    image_px: Any
+    """Mean distance to the 2D labels (or detections, where there are none), translation solved."""
+
+
+class Judge(NamedTuple):
+    """The body that poses predictions, its 14 joints and 2D keypoints, and which local rotations are judged."""
+
+    model: body.BodyModel
+    joints: body.KeypointModel
+    image: body.KeypointModel
+    moving: tuple[int, ...] = skeleton.MOVING_JOINTS
+
+
+class Truth(NamedTuple):
+    """What is known of the people; what is not is None."""
+
+    pose: Pose | None
+    joints: Any
+    """(N, 14, 4): metres, any origin, confidence. What MPJPE is measured against."""
+    image: Evidence | None
+    """2D keypoints to measure the reprojection against."""
+
+
+def make_judge(path: str, annotations: records.AnnotationSet) -> Judge:
+    """The judge of a body file. Joints that never move in the truth are left out of rotation errors."""
+    model = body.load_body(config.locate(path))
+    moving = skeleton.MOVING_JOINTS
+    if annotations.pose is not None and records.count(annotations) > 1:
+        spread = annotations.pose.std(0).max((-1, -2))
+        moving = tuple(j for j in range(1, 24) if spread[j] > 1e-3)
+    kind = _image_kind(annotations) or "labels"
+    keypoints = annotate.keypoints_of(path, model, annotations, kind)
+    joints = body.fold_keypoints(model, body.load_regressor(config.locate(path), JOINTS))
+    return Judge(model, joints, keypoints.image, moving)
+
+
+def _image_kind(annotations: records.AnnotationSet) -> annotate.Kind | None:
+    kinds: list[annotate.Kind] = [k for k in annotate.kinds_of(annotations) if k != "joints3d"]
+    return kinds[0] if kinds and annotations.focal_px is not None else None
+
+
+def truth_of(judge: Judge, annotations: records.AnnotationSet) -> Truth:
+    """The truth of an annotation set.
+
+    A gendered truth (3DPW) was posed by a body that is not the judge's: its cached joints are the truth then.
+    """
+    a, joints, kind = annotations, None, _image_kind(annotations)
+    known = None if a.pose is None or a.betas is None else Pose(a.pose, a.betas)
+    gendered = a.gender is not None and bool(np.any(a.gender != "neutral"))
+    if a.keypoints3d is not None and (known is None or gendered):
+        index = np.asarray(skeleton.keypoint_map(a.keypoints3d_set or "", JOINTS))
+        joints = a.keypoints3d[:, np.maximum(index, 0)] * np.asarray(index >= 0, np.float32)[:, None]
+    elif known is not None:
+        points = jax.jit(body.pose_keypoints)(judge.joints, known.rotations, known.betas)
+        joints = np.concatenate([points, np.ones_like(points[..., :1])], -1)
+    return Truth(known, joints, None if kind is None else annotate.evidence_of(a, kind))
+
+
+def score(judge: Judge, pred: Pose, truth: Truth, chunk: int = 256) -> Scores:
+    """Scores of every sample; the mesh is posed `chunk` people at a time."""
+    count = len(pred.betas)
+    parts = []
+    for first in range(0, count, chunk):
+        index = np.minimum(np.arange(first, first + chunk), count - 1)  # One compiled shape.
+        piece = jax.tree.map(lambda x, i=index: jnp.asarray(np.asarray(x)[i]), (pred, truth))
+        parts.append(jax.device_get(_score(*judge[:3], *piece, judge.moving)))
+    joined = jax.tree.map(lambda *xs: np.concatenate(xs)[:count], *parts)
+    return Scores(*(np.asarray(x, np.float64) for x in joined))
+
+
+@functools.partial(jax.jit, static_argnames="moving")
+def _score(model, joint_model, image_model, pred: Pose, truth: Truth, moving) -> Scores:
+    points = body.pose_keypoints(joint_model, pred.rotations, pred.betas)
+    unknown = jnp.full(points.shape[0], jnp.nan)
+    scores = Scores(*[unknown] * len(Scores._fields))
+    if truth.pose is not None:
+        scores = _score_parameters(model, pred, truth.pose, moving, scores)
+    if truth.joints is not None:
+        true, weight = truth.joints[..., :3], truth.joints[..., 3]
+        ours, theirs = (metrics.center(x, HIPS) for x in (points, true))
+        scores = scores._replace(
+            mpjpe_mm=metrics.mpjpe_mm(ours, theirs, weight),
+            pa_mpjpe_mm=metrics.pa_mpjpe_mm(points, true, weight),
+        )
+    if truth.image is not None:
+        seen = body.pose_keypoints(image_model, pred.rotations, pred.betas)
+        where = energies.place(seen, truth.image, 0.1)
+        scores = scores._replace(image_px=energies.reprojection_error_px(seen, where, truth.image))
+    return scores
+
+
+def _score_parameters(model, pred: Pose, true: Pose, moving, scores: Scores) -> Scores:
+    meshes = [body.pose_body(model, p.rotations, p.betas) for p in (pred, true)]
+    return scores._replace(
+        rotation_deg=metrics.rotation_error_deg(pred.rotations, true.rotations, moving),
+        root_deg=metrics.rotation_error_deg(pred.rotations, true.rotations, (0,)),
+        pve_mm=metrics.vertex_error_mm(*(m.vertices - m.joints[:, :1] for m in meshes)),
+    )
+
+
+def bootstrap(
+    values: np.ndarray, groups: np.ndarray, draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of the mean, resampling whole groups (sequences): frames are not independent."""
+    values, groups = np.asarray(values, np.float64), np.asarray(groups)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return float("nan"), float("nan")
+    _, index = np.unique(groups[finite], return_inverse=True)
+    total, size = np.bincount(index, values[finite]), np.bincount(index)
+    picks = np.random.default_rng(seed).integers(len(size), size=(draws, len(size)))
+    means = total[picks].sum(1) / size[picks].sum(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+class Row(NamedTuple):
+    """One method on one annotation set."""
+
+    name: str
+    sees: str
+    """What the method was shown beside the estimate."""
+    scores: Scores
+    ms_per_frame: float
+    """After compilation; NaN where nothing was computed."""
+
+
+def summary(row: Row, base: Scores, groups: np.ndarray) -> dict[str, Any]:
+    """The row as numbers: means, shares, and intervals of the change against the estimate."""
+    change = row.scores.pa_mpjpe_mm - base.pa_mpjpe_mm
+    turn = row.scores.rotation_deg - base.rotation_deg
+    known = np.isfinite(change).any()
+    return {
+        "name": row.name,
+        "sees": row.sees,
+        **{name: _mean(value) for name, value in row.scores._asdict().items()},
+        "pa_change_mm": _mean(change),
+        "pa_change_95": bootstrap(change, groups),
+        "rotation_change_deg": _mean(turn),
+        "rotation_change_95": bootstrap(turn, groups),
+        # Below a hundredth of a millimetre a sample has not moved.
+        "improved": float(np.mean(change < -0.01)) if known else float("nan"),
+        "harmed": float(np.mean(change > HARM_MM)) if known else float("nan"),
+        "pa_p95_mm": float(np.nanquantile(row.scores.pa_mpjpe_mm, 0.95)) if known else float("nan"),
+        "ms_per_frame": row.ms_per_frame,
+    }
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+_COLUMNS = (
+    ("MPJPE", 7), ("PA-MPJPE", 10), ("change [95 %]", 23), ("rot deg", 9), ("change [95 %]", 23),
+    ("PVE", 7), ("2D px", 7), ("better", 8), ("worse", 7), ("ms", 8),
+)  # fmt: skip
+_NAMES = (36, 12)
+
+
+def header() -> str:
+    """The head of the table: mm, degrees, pixels; `worse` is the share that loses more than 1 mm of PA-MPJPE."""
+    head = f"{'method':<{_NAMES[0]}}{'sees':<{_NAMES[1]}}"
+    head += "".join(f"{name:>{width}}" for name, width in _COLUMNS)
+    return f"{head}\n{'-' * len(head)}"
+
+
+def line(s: dict[str, Any]) -> str:
+    """A summary as one line of the table."""
+    cells = (
+        _number(s["mpjpe_mm"]), _number(s["pa_mpjpe_mm"]), _interval(s, "pa_change", "mm", 1),
+        _number(s["rotation_deg"], 2), _interval(s, "rotation_change", "deg", 2),
+        _number(s["pve_mm"]), _number(s["image_px"]),
+        _share(s["improved"]), _share(s["harmed"]), _number(s["ms_per_frame"], 2),
+    )  # fmt: skip
+    row = f"{s['name']:<{_NAMES[0]}}{s['sees']:<{_NAMES[1]}}"
+    return row + "".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, _COLUMNS))
+
+
+def _number(value: float, digits: int = 1) -> str:
+    return "-" if not np.isfinite(value) else f"{value:.{digits}f}"
+
+
+def _share(value: float) -> str:
+    return "-" if not np.isfinite(value) else f"{100 * value:.0f} %"
+
+
+def _interval(s: dict, name: str, unit: str, digits: int) -> str:
+    value, (low, high) = s[f"{name}_{unit}"], s[f"{name}_95"]
+    if not np.isfinite(value) or (value == low == high == 0.0):
+        return "-"
+    return f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"

@@ -1,0 +1,1 @@
+"""Estimators for people, and tests, without images."""

@@ -1,0 +1,359 @@
+"""Every way to use the denoiser, and its controls, on one annotation set, in one table.
+
+The oracle chooses the start by the truth it is judged on. Its controls give the same oracle moves that know nothing:
+the candidates' own joint-by-joint magnitudes in random directions, and another sample's moves. What the
+oracle gains beyond its controls is what the denoiser knows.
+"""
+
+import dataclasses
+import functools
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from diffjax import (
+    annotate,
+    body,
+    config,
+    energies,
+    evaluate,
+    metrics,
+    plots,
+    pose,
+    search,
+    simulate,
+)
+from diffjax.data import records
+from diffjax.frontends import keypoint_hmr
+from diffjax.methods import controls
+from diffjax.pose import Evidence, Pose
+
+_SLOTS = 20_000
+"""Candidates (samples times starts) in memory at once."""
+
+
+class Parts(NamedTuple):
+    """What a sweep loads."""
+
+    kit: annotate.Kit
+    denoiser: annotate.LoadedPrior
+    """What the step search denoises with."""
+    judge: evaluate.Judge
+    frontend: Any
+    """Weights of the keypoint frontend, to run it again on new evidence; None where it is not known."""
+
+
+class Problem(NamedTuple):
+    """One annotation set, as arrays."""
+
+    annotations: records.AnnotationSet
+    estimate: Pose
+    truth: evaluate.Truth
+    evidence: dict[annotate.Kind, Evidence]
+    groups: np.ndarray
+    """Sequence of each sample."""
+
+
+class Searched(NamedTuple):
+    """The step search on every sample."""
+
+    chosen: dict[str, Pose]
+    """By who chose: `oracle`, a kind of 2D evidence, a control, `fixed`."""
+    steps: dict[str, Any]
+    errors: dict[str, Any]
+    """The chooser's own error of what it chose."""
+    curve: Float[Array | np.ndarray, "samples starts"]
+    """(N, starts) error of every start against the truth: mm, or px where only 2D is known."""
+    stop: Int[Array | np.ndarray, " samples"]
+    """Where Algorithm 1 stopped, by truth."""
+
+
+def make_problem(
+    judge: evaluate.Judge,
+    annotations: records.AnnotationSet,
+    kinds: tuple[annotate.Kind, ...],
+    where: str,
+) -> Problem:
+    """The set as the methods and the judge want it."""
+    groups = annotations.sequence
+    if groups is None:
+        groups = np.arange(records.count(annotations))
+    return Problem(
+        annotations,
+        annotate.estimate_of(annotations),
+        evaluate.truth_of(judge, annotations),
+        {kind: annotate.evidence_of(annotations, kind, where) for kind in kinds},
+        groups,
+    )
+
+
+def _pixels(model, poses: Pose, evidence: Evidence) -> Float[Array, "starts batch"]:
+    """Reprojection error of every candidate in px, translation solved."""
+    points = body.pose_keypoints(model, poses.rotations, poses.betas)
+    spread = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(points), *x.shape)), evidence)
+    return energies.reprojection_error_px(points, energies.place(points, spread, 0.1), spread)
+
+
+def _true_error(judge: evaluate.Judge, name: str, poses: Pose, truth: evaluate.Truth):
+    """What the oracle minimises: mm to the true joints, or px where the truth is 2D."""
+    if name == "reprojection" or truth.joints is None:
+        assert truth.image is not None, "checked by make_problem"
+        return _pixels(judge.image, poses, truth.image)
+    points = body.pose_keypoints(judge.joints, poses.rotations, poses.betas)
+    true, weight = jnp.asarray(truth.joints[..., :3]), jnp.asarray(truth.joints[..., 3])
+    if name == "pa_mpjpe":
+        return metrics.pa_mpjpe_mm(points, true, weight)
+    ours, theirs = (metrics.center(jnp.asarray(x), evaluate.HIPS) for x in (points, true))
+    return metrics.mpjpe_mm(ours, theirs, weight)
+
+
+def _candidates(
+    loaded: annotate.LoadedPrior, run: config.Search, estimate: Pose, ids: Array, seed: Array | int
+) -> Pose:
+    """The annotation of every start, (starts, batch): start 0 is the estimate itself."""
+    prior, layout = loaded
+    x = pose.standardise(prior.normaliser, pose.vector_from_pose(estimate, layout))
+    found = search.candidates(
+        prior.denoiser, prior.schedule, x, None, max_step=run.max_step,
+        candidate=run.candidate, sampler=run.sampler, key=jax.random.key(seed), ids=ids,
+    )  # fmt: skip
+    betas = jnp.broadcast_to(estimate.betas, (len(found), *estimate.betas.shape))
+    poses = pose.pose_from_vector(pose.unstandardise(prior.normaliser, found), layout, betas)
+    return jax.tree.map(lambda a, b: a.at[0].set(b), poses, estimate)
+
+
+def _pick(poses: Pose, step: Array) -> Pose:
+    return jax.tree.map(
+        lambda x: jnp.take_along_axis(x, step.reshape(1, -1, *[1] * (x.ndim - 2)), 0)[0], poses
+    )
+
+
+def search_all(
+    parts: Parts, problem: Problem, run: config.Search, fixed: int, seed: int = 0
+) -> tuple[Searched, float]:
+    """The step search with every chooser and control, and milliseconds a sample.
+
+    `fixed` is the step chosen on validation.
+    """
+    kinds = [kind for kind in problem.evidence if kind != "joints3d"]
+    kit, a = parts.kit, problem.annotations
+    models = {k: annotate.keypoints_of(kit.body_path, kit.model, a, k).image for k in kinds}
+    count = len(problem.groups)
+    batch = (problem.estimate, problem.truth, problem.evidence, np.arange(count, dtype=np.int32))
+    shared = (parts.denoiser.prior, parts.judge, models, np.int32(fixed), np.int32(seed))
+    size = max(2, _SLOTS // (run.max_step + 1))
+    work = _search_work(parts.denoiser.layout, run)
+    return annotate.in_chunks(work, batch, *shared, size=size, label="step search")
+
+
+@functools.cache
+def _search_work(layout: pose.Layout, run: config.Search):
+    """The search of a piece: one function for each static setting, so that it is compiled once."""
+
+    def work(batch, prior, judge, models, fixed, seed):
+        estimate, truth, evidence, ids = batch
+        poses = _candidates(annotate.LoadedPrior(prior, layout), run, estimate, ids, seed)
+        families = {"oracle": poses} | _controls(seed, ids, estimate, poses)
+        curves = {name: _true_error(judge, run.error, p, truth) for name, p in families.items()}
+        for kind, model in models.items():
+            families[kind] = poses
+            curves[kind] = _pixels(model, poses, evidence[kind])
+        picks = {n: search.choose(jnp.moveaxis(c, 0, -1), run.patience) for n, c in curves.items()}
+        steps = {name: pick.step for name, pick in picks.items()} | {"fixed": 0 * ids + fixed}
+        chosen = {name: _pick(families.get(name, poses), step) for name, step in steps.items()}
+        errors = {name: pick.error for name, pick in picks.items()}
+        # Samples first, as the pieces are joined.
+        curve = jnp.moveaxis(curves["oracle"], 0, -1)
+        return Searched(chosen, steps, errors, curve, picks["oracle"].stop)
+
+    return work
+
+
+def _controls(seed: Array, ids: Array, estimate: Pose, poses: Pose) -> dict[str, Pose]:
+    """Families of candidates that know nothing, of the candidates' own size."""
+    moves = controls.candidate_moves(estimate, poses)
+    key = jax.random.fold_in(jax.random.key(seed + 1), ids[0])
+    return {
+        "control: random directions": controls.apply_moves(
+            estimate, controls.same_size_moves(key, moves)
+        ),
+        "control: another's moves": controls.apply_moves(estimate, controls.other_moves(moves)),
+    }
+
+
+def best_fixed_step(curve: np.ndarray) -> int:
+    """The start with the least mean error on validation; 0 means: leave the estimates alone."""
+    return int(np.argmin(curve.mean(0)))
+
+
+def rows(parts: Parts, problem: Problem, run: config.Run, searched: Searched, search_ms: float):
+    """One row a method: the estimate first."""
+    judge, nan = parts.judge, float("nan")
+
+    def row(name, sees, people, ms):
+        return evaluate.Row(name, sees, evaluate.score(judge, people, problem.truth), ms)
+
+    yield row("estimate", "-", problem.estimate, nan)
+    fixed = int(searched.steps["fixed"][0])
+    yield row(f"paper, fixed step {fixed}", "validation", searched.chosen["fixed"], search_ms)
+    for kind in problem.evidence:
+        if kind in searched.chosen:
+            yield row("paper, chosen by 2D", kind, searched.chosen[kind], search_ms)
+    yield row("paper, ORACLE", "the truth", searched.chosen["oracle"], search_ms)
+    for name in searched.chosen:
+        if name.startswith("control"):
+            yield row(f"{name}, ORACLE", "the truth", searched.chosen[name], nan)
+    for kind in problem.evidence:
+        again = rerun_frontend(parts.frontend, problem, kind)
+        if again is not None:
+            yield row("frontend, run again", kind, *again)
+        for mode in ("fast", "guided"):
+            if mode == "guided" or parts.kit.error_model is not None:
+                settings = getattr(run.guided, kind)
+                refined, ms = annotate.refine_set(
+                    parts.kit, problem.annotations, kind, settings, mode=mode
+                )
+                yield row(mode, kind, refined.pose, ms)
+
+
+def rerun_frontend(params: Any, problem: Problem, kind: str) -> tuple[Pose, float] | None:
+    """The keypoint frontend on the new 2D keypoints, and milliseconds a sample.
+
+    None without a frontend, without coco17, and on the detections, which the estimates came from.
+    """
+    name = problem.annotations.labels2d_set
+    if params is None or kind != "labels" or name != "coco17":
+        return None
+    evidence = problem.evidence[kind]
+
+    batch = (evidence.keypoints2d, evidence.camera)
+    return annotate.in_chunks(_again, batch, params, size=1024, label="frontend")
+
+
+def _again(batch, params):
+    return keypoint_hmr.predict(params, *batch).pose
+
+
+def load_parts(run: config.Run, workdir: Path, annotations: records.AnnotationSet) -> Parts:
+    """Everything that the run names; what was trained for another body is refused."""
+    judge = evaluate.make_judge(run.data.body, annotations)
+    denoiser = annotate.load_prior(run.parts.denoiser or workdir, judge.model)
+    prior = annotate.load_prior(run.parts.prior, judge.model) if run.parts.prior else denoiser
+    residuals, frontend = run.parts.residuals, run.parts.frontend
+    error_model = annotate.load_error_model(residuals) if residuals else None
+    params = keypoint_hmr.load(config.locate(frontend)) if frontend else None
+    return Parts(annotate.Kit(run.data.body, judge.model, prior, error_model), denoiser, judge, params)
+
+
+def load_sets(run: config.Run) -> tuple[records.AnnotationSet | None, records.AnnotationSet]:
+    """The validation set (None where there is none) and the test set."""
+    demo = [name for name in (run.data.val, run.data.test) if name == "demo"]
+    made = simulate.demo_sets(run.parts.frontend, run.data.body) if demo else ()
+
+    def load(name: str, place: int) -> records.AnnotationSet | None:
+        if name == "demo":
+            return made[place]
+        return records.read(name) if name else None
+
+    test = load(run.data.test, 1)
+    if test is None:
+        raise ValueError("data.test: wanted an annotation set, got an empty name; pass --data.test FILE")
+    return load(run.data.val, 0), test
+
+
+def sweep(run: config.Run, workdir: Path, kinds: tuple[annotate.Kind, ...] = ()) -> list[dict[str, Any]]:
+    """Runs every row on the test set of a run, prints the table, and writes table, curves and pictures.
+
+    Writes sweep.json, sweep.npz, loss_against_step.png and bodies.png into the working directory.
+    """
+    began = time.perf_counter()
+    val, test = load_sets(run)
+    kinds = kinds or annotate.kinds_of(test)
+    parts = load_parts(run, workdir, test)
+    problem = make_problem(parts.judge, test, kinds, run.data.test)
+    fixed = 0
+    if val is not None:
+        held_out = make_problem(parts.judge, val, kinds, run.data.val)
+        fixed = best_fixed_step(search_all(parts, held_out, run.search, 0)[0].curve)
+    searched, search_ms = search_all(parts, problem, run.search, fixed)
+    summaries, base, scores = [], None, {}
+    print(_head(problem, run), evaluate.header(), sep="\n", flush=True)
+    for row in rows(parts, problem, run, searched, search_ms):
+        base = base or row.scores
+        summaries.append(evaluate.summary(row, base, problem.groups))
+        scores[f"{row.name} ({row.sees})"] = row.scores
+        print(evaluate.line(summaries[-1]), flush=True)
+    seconds = time.perf_counter() - began
+    print(_explain(searched, seconds))
+    _write(workdir, run, searched, summaries, scores, seconds)
+    _draw(workdir, run, parts, problem, searched)
+    return summaries
+
+
+def _head(problem: Problem, run: config.Run) -> str:
+    people, sequences = len(problem.groups), len(np.unique(problem.groups))
+    source = "generated motion, simulated cameras and keypoints" if run.data.test == "demo" else run.data.test
+    return f"{people} people in {sequences} sequences: {source}"
+
+
+def _explain(searched: Searched, seconds: float) -> str:
+    """What the table says, in words, with the numbers of this run."""
+    curve = searched.curve
+
+    def best(name):
+        return float(np.mean(searched.errors[name]))
+
+    names = [name for name in searched.errors if name.startswith("control")]
+    gain = float(curve[:, 0].mean()) - best("oracle")
+    known = [(name, float(curve[:, 0].mean()) - best(name)) for name in names]
+    calls = int(np.sum(searched.stop * (searched.stop + 1) // 2))
+    return (
+        f"\nThe oracle gains {gain:.2f} by looking at the truth. Under the same oracle moves that know nothing gain "
+        + ", ".join(f"{k:.2f} ({name.removeprefix('control: ')})" for name, k in known)
+        + ".\nOracle minus control, what the denoiser itself is worth: "
+        + ", ".join(f"{gain - k:+.2f}" for _, k in known)
+        + f".\nAlgorithm 1 needs {calls} denoiser calls here. {seconds:.0f} s in all."
+    )
+
+
+def _write(workdir: Path, run: config.Run, searched: Searched, summaries, scores, seconds: float) -> None:
+    facts = {
+        "run": dataclasses.asdict(run), "device": str(jax.devices()[0]),
+        "seconds": seconds, "rows": summaries,
+    }  # fmt: skip
+    workdir.mkdir(parents=True, exist_ok=True)
+    temporary = workdir / ".sweep.json.part"
+    temporary.write_text(json.dumps(facts, indent=1))
+    temporary.replace(workdir / "sweep.json")
+    arrays = {"curve": searched.curve, "stop": searched.stop}
+    arrays |= {f"step/{name}": step for name, step in searched.steps.items()}
+    for name, columns in scores.items():
+        arrays |= {f"{name}/{field}": column for field, column in columns._asdict().items()}
+    records.save_arrays(workdir / "sweep.npz", arrays)
+
+
+def _draw(workdir: Path, run: config.Run, parts: Parts, problem: Problem, searched: Searched) -> None:
+    """The paper's Fig. 4, and its Fig. 5 for the person whose best step helps most."""
+    unit = "px" if run.search.error == "reprojection" else "mm"
+    name = {"pa_mpjpe": "PA-MPJPE", "mpjpe": "MPJPE", "reprojection": "reprojection"}[run.search.error]
+    plots.loss_against_step(searched.curve, workdir / "loss_against_step.png", quantity=name, unit=unit)
+    oracle = searched.steps["oracle"]
+    errors = np.take_along_axis(searched.curve, oracle[:, None], 1)[:, 0]
+    who = int(np.argmax(searched.curve[:, 0] - errors))
+    steps = sorted({0, int(oracle[who]) // 2, int(oracle[who]), run.search.max_step})
+    one = jax.tree.map(lambda x: x[who : who + 1], problem.estimate)
+    poses = jax.jit(lambda p: _candidates(parts.denoiser, run.search, p, jnp.asarray([who]), 0))(one)
+    people = [jax.tree.map(lambda x, s=s: x[s, 0], poses) for s in steps]
+    titles = [f"step {s}: {searched.curve[who, s]:.1f} {unit}" for s in steps]
+    if problem.truth.pose is not None:
+        people.append(jax.tree.map(lambda x: jnp.asarray(x[who]), problem.truth.pose))
+        titles.append("truth")
+    meshes = [body.pose_body(parts.kit.model, p.rotations, p.betas).vertices for p in people]
+    faces = body.load_faces(config.locate(run.data.body))
+    plots.bodies([np.asarray(m) for m in meshes], faces, titles, workdir / "bodies.png")

@@ -1,0 +1,506 @@
+"""Training a denoiser: L = L_ori + gamma_3d L_3D + gamma_2d L_2D (DiffAnnot), resumable to the bit."""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import pathlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tqdm
+from flax import linen as nn
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from diffjax import body, camera, checkpoint, config, demo, denoisers, losses, pose, supervision
+from diffjax import schedule as schedules
+from diffjax.data import pipeline, records
+
+HELD_OUT_TIMES = (10, 50)
+"""Steps of the held-out loss: where refinement starts and ends."""
+_CHECK_PEOPLE, _HELD_OUT_PEOPLE = 256, 1024
+
+
+class State(NamedTuple):
+    """All that one optimiser step changes."""
+
+    step: Int[Array, ""]
+    params: PyTree
+    ema: tuple[PyTree, ...]
+    """One average per rate."""
+    optimiser: PyTree
+    key: PRNGKeyArray
+    history: losses.StepHistory
+    """Of the loss-second-moment step sampler."""
+
+
+class Terms(NamedTuple):
+    """The loss and its parts: one number a sample, or their means."""
+
+    loss: Float[Array, "*batch"]
+    original: Float[Array, "*batch"]
+    """L_ori."""
+    joints3d: Float[Array, "*batch"]
+    """L_3D in metres, weighted by alpha_bar_t."""
+    joints2d: Float[Array, "*batch"]
+    """L_2D in box sides, weighted by alpha_bar_t."""
+
+
+Objective = Callable[[PyTree, pipeline.Examples, Array, Array], Terms]
+"""(params, examples, t, eps) -> the terms of every sample."""
+
+
+class Task(NamedTuple):
+    """What stays as it is during a run."""
+
+    network: nn.Module
+    schedule: schedules.Schedule
+    normaliser: pose.Normaliser
+    examples: pipeline.Examples
+    held_out: pipeline.Examples | None
+    objective: Objective
+    body_digest: str
+
+
+def make_objective(
+    run: config.Run,
+    network: nn.Module,
+    schedule: schedules.Schedule,
+    normaliser: pose.Normaliser,
+    loss: supervision.Loss,
+) -> Objective:
+    """L of the paper, per sample. L_3D and L_2D judge the x_0 that the network implies at x_t."""
+    mean_type = denoisers.MEAN_TYPES[run.diffusion.prediction]
+    original = functools.partial(
+        losses.training_losses,
+        mean_type=mean_type,
+        variance_type=run.diffusion.variance,
+        loss_type=run.diffusion.loss,
+    )
+    # A guess from pure noise says nothing of the joints: alpha_bar is the share of signal in x_t.
+    trust = schedule.alpha_bar * (np.arange(len(schedule.betas)) <= (run.train.max_time or np.inf))
+    trust = jnp.asarray(trust, jnp.float32)
+
+    def objective(params, examples, t, eps):
+        x_t = schedules.add_noise(schedule, examples.x_0, t, eps)
+        output = _call(network, params, schedule, x_t, t, examples)
+        l_ori = original(schedule, output, examples.x_0, t, eps).loss
+        predicted = output[..., : x_t.shape[-1]]
+        x_0 = schedules.x0_from_output(schedule, x_t, t, predicted, mean_type)
+        vector = pose.unstandardise(normaliser, x_0)
+        people = pose.pose_from_vector(vector, run.model.vector, examples.betas)
+        evidence = _evidence(examples)
+        l_3d = trust[t] * loss.metres(people, evidence)
+        l_2d = trust[t] * loss.boxes(people, evidence)
+        total = l_ori + run.train.gamma_3d * l_3d + run.train.gamma_2d * l_2d
+        return Terms(total, l_ori, l_3d, l_2d)
+
+    return objective
+
+
+def _call(network, params, schedule, x_t, t, examples) -> Any:
+    """The raw output of the network at row t of the schedule."""
+    network_time = jnp.asarray(schedule.network_time)[t]
+    context = {"estimate": examples.estimate, "keypoints": examples.keypoints}
+    return network.apply({"params": params}, x_t, network_time, context)
+
+
+def _evidence(examples: pipeline.Examples) -> pose.Evidence:
+    intrinsics = camera.Camera(examples.focal_px, examples.center_px, examples.image_size_px)
+    return pose.Evidence(examples.labels2d, examples.joints3d, intrinsics)
+
+
+def make_task(run: config.Run) -> Task:
+    """Reads data and body, checks that they have what the run needs, and fits the normaliser."""
+    annotations = _read(run, "train")
+    where = f"data.train {run.data.train}"
+    normaliser = pipeline.fit_normaliser(pipeline.target_vectors(annotations, run, where), run)
+    network = denoisers.make_network(run.model, run.diffusion)
+    process = run.diffusion
+    schedule = schedules.make_schedule(process.schedule, process.steps, process.respacing)
+    path = str(config.locate(run.data.body))
+    model = body.load_body(path)
+    loss = _supervision(run, annotations, model, path)
+    return Task(
+        network,
+        schedule,
+        normaliser,
+        pipeline.make_examples(annotations, normaliser, run, where),
+        _held_out(run, normaliser),
+        make_objective(run, network, schedule, normaliser, loss),
+        checkpoint.digest(model),
+    )
+
+
+def _supervision(
+    run: config.Run, annotations: records.AnnotationSet, model: body.BodyModel, path: str
+) -> supervision.Loss:
+    """The losses of the keypoint sets that the annotations have, where the run weighs them at all."""
+
+    def function(name: str | None, gamma: float) -> supervision.Joints | None:
+        return supervision.keypoint_function(model, path, name) if name and gamma else None
+
+    set_3d, set_2d = annotations.keypoints3d_set, pipeline.label_set(annotations)
+    joints3d = function(set_3d, run.train.gamma_3d)
+    root = supervision.root_of(set_3d) if joints3d is not None and set_3d else ()
+    joints2d = function(set_2d, run.train.gamma_2d)
+    return supervision.make_loss(joints3d, root, run.train.joint_error, joints2d)
+
+
+def _read(run: config.Run, split: str) -> records.AnnotationSet:
+    path = getattr(run.data, split)
+    if path != demo.NAME:
+        return pipeline.read_set(path, split)
+    demo.check(run)
+    return demo.poses(split, body.load_body(config.locate(run.data.body)))
+
+
+def _held_out(run: config.Run, normaliser: pose.Normaliser) -> pipeline.Examples | None:
+    if not run.data.val:
+        return None
+    annotations = _read(run, "val")
+    where = f"data.val {run.data.val}"
+    return pipeline.make_examples(annotations, normaliser, run, where)
+
+
+def make_optimiser(settings: config.Train) -> optax.GradientTransformation:
+    """AdamW; its learning rate is constant or falls to zero over the run."""
+    rate: Any = settings.learning_rate
+    if settings.anneal == "linear":
+        rate = optax.linear_schedule(rate, 0.0, settings.steps)
+    elif settings.anneal == "cosine":
+        rate = optax.cosine_decay_schedule(rate, settings.steps)
+    return optax.adamw(rate, weight_decay=settings.weight_decay)
+
+
+def init_state(run: config.Run, task: Task) -> State:
+    """The state before the first step."""
+    init_key, key = jax.random.split(jax.random.key(run.train.seed))
+    one = jax.tree.map(jnp.asarray, pipeline.take(task.examples, slice(0, 1)))
+    context = {"estimate": one.estimate, "keypoints": one.keypoints}
+    params = denoisers.init_params(init_key, task.network, one.x_0, context)
+    return State(
+        jnp.zeros((), jnp.int32),
+        params,
+        (params,) * len(run.train.ema_rates),
+        make_optimiser(run.train).init(params),
+        key,
+        losses.new_history(len(task.schedule.betas)),
+    )
+
+
+def make_step(
+    run: config.Run, task: Task
+) -> Callable[[State, pipeline.Examples], tuple[State, Terms]]:
+    """One optimiser step on a batch; the returned terms are means."""
+    optimiser = make_optimiser(run.train)
+    by_loss = run.diffusion.step_sampler == "loss_second_moment"
+    uniform = losses.uniform_probabilities(len(task.schedule.betas))
+
+    def step(state: State, batch: pipeline.Examples) -> tuple[State, Terms]:
+        key, t_key, eps_key = jax.random.split(state.key, 3)
+        probabilities = losses.step_probabilities(state.history) if by_loss else uniform
+        drawn = losses.draw_steps(t_key, probabilities, batch.x_0.shape[:-1])
+        eps = jax.random.normal(eps_key, batch.x_0.shape)
+
+        def mean_loss(params):
+            terms = task.objective(params, batch, drawn.t, eps)
+            return jnp.mean(drawn.weight * terms.loss), terms
+
+        grads, terms = jax.grad(mean_loss, has_aux=True)(state.params)
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes its counters with floats.
+            updates, optimiser_state = optimiser.update(grads, state.optimiser, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = losses.ema_update(run.train.ema_rates, state.ema, params)
+        history = state.history
+        if by_loss:
+            history = losses.record_losses(history, drawn.t, terms.loss)
+        new = State(state.step + 1, params, ema, optimiser_state, key, history)
+        return new, jax.tree.map(jnp.mean, terms)
+
+    return step
+
+
+def make_dispatch(
+    step: Callable,
+) -> Callable[[State, pipeline.Examples, Array], tuple[State, Terms]]:
+    """Runs `step` over the first `count` of a stack of batches in one compiled call; sums the terms.
+
+    The stack has one fixed length: every call, a shorter one too, runs the same program to the bit.
+    """
+
+    @jax.jit
+    def dispatch(state: State, stack: pipeline.Examples, count: Array) -> tuple[State, Terms]:
+        def one(carry, item):
+            index, batch = item
+            state, total = carry
+
+            def do(_):
+                new, terms = step(state, batch)
+                return new, jax.tree.map(jnp.add, total, terms)
+
+            return jax.lax.cond(index < count, do, lambda _: (state, total), None), None
+
+        zero = Terms(*(jnp.zeros(()) for _ in Terms._fields))
+        length = stack.x_0.shape[0]
+        return jax.lax.scan(one, (state, zero), (jnp.arange(length), stack))[0]
+
+    return dispatch
+
+
+def fixed_loss(
+    objective: Objective, params: PyTree, examples: pipeline.Examples, steps: int
+) -> Float[Array, ""]:
+    """The mean loss with the same t and noise at every call: comparable from step to step."""
+    t_key, eps_key = jax.random.split(jax.random.key(0))
+    t = jax.random.randint(t_key, examples.x_0.shape[:-1], 0, steps)
+    eps = jax.random.normal(eps_key, examples.x_0.shape)
+    return jnp.mean(objective(params, examples, t, eps).loss)
+
+
+def held_out_loss(
+    task: Task, prediction: str, params: PyTree, examples: pipeline.Examples, t: int
+) -> Float[Array, ""]:
+    """Mean squared error of the noise that the network implies at step t, with fixed noise."""
+    eps = jax.random.normal(jax.random.key(t), examples.x_0.shape)
+    x_t = schedules.add_noise(task.schedule, examples.x_0, t, eps)
+    denoise = denoisers.bind(task.network, params, task.schedule, prediction, tables=False)
+    context = {"estimate": examples.estimate, "keypoints": examples.keypoints}
+    implied = schedules.eps_from_x0(task.schedule, x_t, t, denoise(x_t, t, context))
+    return jnp.mean((implied - eps) ** 2)
+
+
+def make_report(run: config.Run, task: Task) -> Callable[[State], dict[str, float]]:
+    """What is logged beside the running losses: a fixed check batch, and held-out people (EMA)."""
+    steps = len(task.schedule.betas)
+    check = pipeline.take(task.examples, slice(0, _CHECK_PEOPLE))
+    # Evenly over the held-out set, which is in the order of its sequences.
+    held_out = task.held_out
+    if held_out is not None:
+        stride = -(-len(held_out.x_0) // _HELD_OUT_PEOPLE)
+        held_out = pipeline.take(held_out, slice(None, None, stride))
+    times = sorted({min(t, steps - 1) for t in HELD_OUT_TIMES})
+
+    @jax.jit
+    def numbers(params, ema, check, held_out: Any):
+        values = {"check": fixed_loss(task.objective, params, check, steps)}
+        for t in times if held_out is not None else ():
+            loss = held_out_loss(task, run.diffusion.prediction, ema, held_out, t)
+            values[f"val_eps_t{t}"] = loss
+        return values
+
+    def report(state: State) -> dict[str, float]:
+        values = numbers(state.params, state.ema[0], check, held_out)
+        return {name: float(value) for name, value in values.items()}
+
+    return report
+
+
+def _stack(batches: Iterator[pipeline.Examples], count: int, length: int) -> pipeline.Examples:
+    """`count` new batches along a new axis of `length`; the last one fills the rest, unused."""
+    taken = [next(batches) for _ in range(count)]
+    taken += [taken[-1]] * (length - count)
+    # Batches lie along the devices, the parameters on all of them.
+    mesh = Mesh(np.asarray(jax.devices()), ("data",))
+    sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
+
+    def place(*leaves):
+        return jax.make_array_from_process_local_data(sharding, np.stack(leaves))
+
+    return jax.tree.map(place, *taken)
+
+
+def _replicate(tree: PyTree) -> PyTree:
+    mesh = Mesh(np.asarray(jax.devices()), ("data",))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+class _Log:
+    """metrics.jsonl, and TensorBoard where asked for; drops what was logged after the saved step."""
+
+    def __init__(self, workdir: pathlib.Path, step: int, tensorboard: bool):
+        self._path = workdir / "metrics.jsonl"
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        self._path.write_text("".join(f"{line}\n" for line in kept))
+        self._board = _board(workdir) if tensorboard else None
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        with self._path.open("a") as stream:
+            stream.write(json.dumps({"step": step} | values) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
+
+
+def _board(workdir: pathlib.Path) -> Any:
+    try:
+        import tensorboardX
+    except ImportError as error:
+        raise ValueError(
+            "train.tensorboard: wanted tensorboardX, not installed; pip install 'diffjax[log]'"
+        ) from error
+    return tensorboardX.SummaryWriter(str(workdir))
+
+
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """An event set by SIGTERM or the first Ctrl-C; a second Ctrl-C stops at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+
+    def ask(number, frame):
+        event.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _check_resumed(run: config.Run, saved: config.Run, workdir: pathlib.Path) -> None:
+    """ValueError unless what is resumed has the same data, network, process and objective."""
+    free = ("steps", "steps_per_dispatch", "log_every", "save_every", "tensorboard")
+    same = dataclasses.replace(run.train, **{name: getattr(saved.train, name) for name in free})
+    pairs = {
+        "data": (run.data, saved.data),
+        "model": (run.model, saved.model),
+        "diffusion": (run.diffusion, saved.diffusion),
+        "train": (same, saved.train),
+    }
+    for part, (wanted, found) in pairs.items():
+        for field in dataclasses.fields(wanted):
+            now, then = getattr(wanted, field.name), getattr(found, field.name)
+            if now != then:
+                raise ValueError(
+                    f"{workdir}: field {part}.{field.name}: wanted {now!r}, found {then!r} in the "
+                    "saved run; resume with what it was, or choose another --workdir"
+                )
+
+
+def _resume(
+    run: config.Run, workdir: pathlib.Path, task: Task, state: State, batches: Any
+) -> State:
+    """The newest saved state, with the data where it was; the given one where nothing was saved."""
+    step = checkpoint.latest(workdir)
+    if step is None:
+        return state
+    facts = checkpoint.read_facts(workdir, step)
+    _check_resumed(run, config.from_json(facts["run"]), workdir)
+    if facts["body"] != task.body_digest:
+        raise ValueError(
+            f"{workdir}: field body: wanted {task.body_digest}, found {facts['body']} in the saved "
+            f"run; {run.data.body} has changed: choose another --workdir"
+        )
+    trees = checkpoint.restore(workdir, step, {"state": state._replace(ema=()), "ema": state.ema})
+    batches.set_state(facts["batches"])
+    return trees["state"]._replace(ema=trees["ema"])
+
+
+def _save(run: config.Run, workdir: pathlib.Path, task: Task, state: State, batches: Any) -> None:
+    facts = {
+        "run": config.to_json(run),
+        "body": task.body_digest,
+        "keypoints": _conditioned_keypoints(run, task),
+        "batches": batches.get_state(),
+    }
+    # The averages are an item of their own: a model is loaded without the optimiser.
+    items = {"state": state._replace(ema=()), "ema": state.ema, "normaliser": task.normaliser}
+    checkpoint.save(workdir, int(state.step), items, facts)
+
+
+def _conditioned_keypoints(run: config.Run, task: Task) -> int:
+    return task.examples.keypoints.shape[-2] if "keypoints" in run.model.condition else 0
+
+
+def trained_model(run: config.Run, task: Task, state: State) -> checkpoint.Model:
+    """The model as it stands: the first average of the weights."""
+    keypoints = _conditioned_keypoints(run, task)
+    return checkpoint.make_model(run, state.ema[0], task.normaliser, task.body_digest, keypoints)
+
+
+def train(run: config.Run, workdir: str | pathlib.Path) -> checkpoint.Model:
+    """Trains, or goes on where `workdir` stopped; writes checkpoints, metrics.jsonl, model.npz there.
+
+    SIGTERM or Ctrl-C saves, then raises KeyboardInterrupt that says how to resume.
+    """
+    workdir = pathlib.Path(workdir)
+    devices, batch_size = jax.device_count(), run.train.batch_size
+    if batch_size % devices:
+        raise ValueError(
+            f"train.batch_size: wanted a multiple of {devices} devices, got {batch_size}"
+        )
+    task = make_task(run)
+    batches: Any = pipeline.batches(
+        task.examples, batch_size // jax.process_count(), run.train.seed
+    )
+    state = _resume(run, workdir, task, _replicate(init_state(run, task)), batches)
+    workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / "config.json").write_text(config.to_json(run))
+    state = _loop(run, workdir, task, state, batches)
+    model = trained_model(run, task, state)
+    checkpoint.export(workdir / "model.npz", model)
+    return model
+
+
+def _loop(run: config.Run, workdir: pathlib.Path, task: Task, state: State, batches: Any) -> State:
+    settings, step = run.train, int(state.step)
+    log = _Log(workdir, step, settings.tensorboard)
+    dispatch, report = make_dispatch(make_step(run, task)), make_report(run, task)
+    if step == 0:
+        log.write(0, report(state))
+    total, since = None, step
+    bar = tqdm.tqdm(total=settings.steps, initial=step, unit="step", desc=run.name)
+    with bar, _asked_to_stop() as stop:
+        while step < settings.steps:
+            count = _steps_to_go(settings, step)
+            stack = _stack(batches, count, settings.steps_per_dispatch)
+            state, terms = dispatch(state, stack, jnp.asarray(count))
+            total = terms if total is None else jax.tree.map(jnp.add, total, terms)
+            step += count
+            _refuse_nan(terms, step, workdir)
+            bar.update(count)
+            if step % settings.log_every == 0 or step == settings.steps:
+                means = {k: float(v) / (step - since) for k, v in total._asdict().items()}
+                log.write(step, means | report(state))
+                bar.set_postfix(loss=f"{means['loss']:.4f}")
+                total, since = None, step
+            if step % settings.save_every == 0 or step == settings.steps or stop.is_set():
+                _save(run, workdir, task, state, batches)
+            if stop.is_set() and step < settings.steps:
+                raise KeyboardInterrupt(
+                    f"stopped: step {step} is saved in {workdir}; the same command with "
+                    f"--workdir {workdir} goes on from there"
+                )
+    return state
+
+
+def _steps_to_go(settings: config.Train, step: int) -> int:
+    """Steps until the dispatch is full or something has to be written."""
+    stops = [step + settings.steps_per_dispatch, settings.steps]
+    stops += [(step // every + 1) * every for every in (settings.log_every, settings.save_every)]
+    return min(stops) - step
+
+
+def _refuse_nan(terms: Terms, step: int, workdir: pathlib.Path) -> None:
+    """ValueError, before anything is saved, where the loss has ceased to be a number."""
+    if not np.isfinite(loss := float(terms.loss)):
+        raise ValueError(
+            f"{workdir}: the loss is {loss} at step {step}; lower train.learning_rate or the gammas "
+            "and start again: the last saved step is intact"
+        )

@@ -1,0 +1,13 @@
+"""Trains a denoiser: python scripts/train.py --config configs/demo.py --workdir runs/demo"""
+
+from diffjax import config, train
+
+
+def main() -> None:
+    run, workdir = config.parse(description=__doc__ or "")
+    train.train(run, workdir)
+    print(f"{workdir / 'model.npz'}: the trained model; refine with scripts/sweep_steps.py")
+
+
+if __name__ == "__main__":
+    config.run_main(main)
