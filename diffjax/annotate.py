@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import math
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -55,14 +56,21 @@ def load_error_model(path: str | Path) -> baselines.ErrorModel:
         raise FileNotFoundError(
             f"{path}: no residuals here; make them with `python scripts/make_estimates.py`"
         )
-    with np.load(file, allow_pickle=False) as arrays:
-        found = arrays["covariance"].shape if "covariance" in arrays.files else "nothing"
-        if found != (baselines.RESIDUAL_SIZE,) * 2:
-            raise ValueError(
-                f"{path}: field covariance: wanted (82, 82), found {found}; "
-                "make it with `python scripts/make_estimates.py`"
-            )
-        return baselines.error_model_from_covariance(arrays["covariance"])
+    try:
+        with zipfile.ZipFile(file) as archive, archive.open("covariance.npy") as stream:
+            covariance = np.lib.format.read_array(stream, allow_pickle=False)
+        found = str(covariance.shape)
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        covariance, found = np.zeros(0), f"nothing ({error})"
+    if covariance.shape == (baselines.RESIDUAL_SIZE,) * 2:
+        try:
+            return baselines.error_model_from_covariance(covariance)
+        except np.linalg.LinAlgError:
+            found = "NaN, or no covariance"
+    raise ValueError(
+        f"{path}: field covariance: wanted the (82, 82) covariance of residuals, found {found}; "
+        "make it with `python scripts/make_estimates.py`"
+    )
 
 
 def estimate_of(annotations: records.AnnotationSet) -> Pose:
@@ -89,7 +97,9 @@ def keypoints_of(
     return diffannot.Keypoints(*(body.fold_keypoints(model, r) for r in regressors))
 
 
-def evidence_of(annotations: records.AnnotationSet, kind: Kind, where: str = "annotations") -> Evidence:
+def evidence_of(
+    annotations: records.AnnotationSet, kind: Kind, where: str = "annotations"
+) -> Evidence:
     """One kind of evidence of every sample; the other kinds have confidence 0."""
     a, field = annotations, FIELD_OF[kind]
     count = records.count(a)
@@ -106,7 +116,9 @@ def evidence_of(annotations: records.AnnotationSet, kind: Kind, where: str = "an
     names = skeleton.keypoint_set(a.keypoints3d_set or "h36m14")
     image = np.zeros((count, 17, 3), np.float32) if image is None else image
     space = np.zeros((count, len(names), 4), np.float32) if a.keypoints3d is None else a.keypoints3d
-    image, space = (np.zeros_like(image), space) if kind == "joints3d" else (image, np.zeros_like(space))
+    image, space = (
+        (np.zeros_like(image), space) if kind == "joints3d" else (image, np.zeros_like(space))
+    )
     fields = (a.focal_px, a.center_px, a.image_size_px)
     view = (np.ones((count, 2), np.float32) if x is None else x for x in fields)
     return Evidence(image, space, camera.Camera(*view))
@@ -117,14 +129,15 @@ def in_chunks(
 ) -> tuple[Any, float]:
     """function(piece, *shared) over the leading axis of a pytree; results and milliseconds a sample.
 
-    `size` samples at a time, the last piece filled up with the last sample. Compiled once for a
+    `size` samples at a time, the last piece filled up with the first samples. Compiled once for a
     function and its shapes, which is not timed.
     """
     count = len(jax.tree.leaves(batch)[0])
     size = math.ceil(count / math.ceil(count / size))
 
     def piece(first):
-        index = np.minimum(np.arange(first, first + size), count - 1)
+        # Not the last sample again and again: in a control every sample moves as another one does.
+        index = np.arange(first, first + size) % count
         return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[index]), batch)
 
     compiled = _compiled(function, piece(0), *shared)
@@ -157,8 +170,10 @@ class Kit(NamedTuple):
 
     body_path: str
     model: body.BodyModel
-    prior: LoadedPrior
+    prior: LoadedPrior | None
+    """Of `guided`."""
     error_model: baselines.ErrorModel | None
+    """Of `fast`."""
 
 
 def refine_set(
@@ -174,13 +189,19 @@ def refine_set(
     """Every sample refined by `guided` or `fast` from one kind of evidence; and milliseconds a sample."""
     width = np.float32(settings.robust_px_share or np.inf)
     if mode == "guided":
+        if kit.prior is None:
+            raise ValueError("mode guided: wanted a prior, found none; pass --parts.prior")
         # One compilation for all kinds of evidence and all strengths.
-        values = diffannot.GuidedSettings(np.float32(settings.strength), np.int32(settings.rounds), width)
+        values = diffannot.GuidedSettings(
+            np.float32(settings.strength), np.int32(settings.rounds), width
+        )
         shared: tuple[Any, ...] = (kit.prior.prior, values)
         work = _guided(kit.prior.layout, settings.start, settings.stride, settings.through_network)
     elif mode == "fast":
         if kit.error_model is None:
-            raise ValueError("mode fast: wanted the frontend's residuals, found none; pass --parts.residuals")
+            raise ValueError(
+                "mode fast: wanted the frontend's residuals, found none; pass --parts.residuals"
+            )
         shared, work = (kit.error_model, np.float32(settings.map_weight), width), _fast
     else:
         raise ValueError(f"mode: wanted 'guided' or 'fast', got {mode!r}")
@@ -210,11 +231,18 @@ def _fast(batch, keypoints, error_model, prior_weight, width):
 
 
 def with_refined(annotations: records.AnnotationSet, refined: Refined) -> records.AnnotationSet:
-    """The set with its estimates replaced by the refined ones; all else is kept."""
-    known = annotations.focal_px is not None
+    """The set with its estimates replaced by the refined ones; all else is kept.
+
+    A translation is known only where the evidence had 2D keypoints; elsewhere the cached one stays.
+    """
+    translation = annotations.pred_cam_t
+    placed = np.asarray(refined.quality["reprojection_before_px"]) > 0  # 0 without keypoints.
+    if translation is not None or placed.all():
+        cached = np.zeros(3, np.float32) if translation is None else translation
+        translation = np.where(placed[:, None], refined.translation, cached).astype(np.float32)
     return dataclasses.replace(
         annotations,
         pred_pose=np.asarray(refined.pose.rotations, np.float32),
         pred_betas=np.asarray(refined.pose.betas, np.float32),
-        pred_cam_t=np.asarray(refined.translation, np.float32) if known else annotations.pred_cam_t,
+        pred_cam_t=translation,
     )

@@ -266,13 +266,24 @@ def locate(path: str | pathlib.Path) -> pathlib.Path:
     return in_repository if not path.exists() and in_repository.exists() else path
 
 
+Fields = Annotated[Run, tyro.conf.arg(name="", prefix_name=False)]
+"""A run on a command line: every field by its own name."""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Command:
     config: pathlib.Path
     """A file of configs/; every field below overrides it."""
     workdir: pathlib.Path | None
     """Where the run writes (default: runs/NAME)."""
-    run: Annotated[Run, tyro.conf.arg(name="", prefix_name=False)]
+    run: Fields
+
+
+def config_of(argv: Sequence[str]) -> pathlib.Path:
+    """The file named by `--config`; configs/demo.py where none is."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config", default="configs/demo.py")
+    return pathlib.Path(first.parse_known_args(argv)[0].config)
 
 
 def parse(argv: Sequence[str] | None = None, description: str = "") -> tuple[Run, pathlib.Path]:
@@ -281,9 +292,7 @@ def parse(argv: Sequence[str] | None = None, description: str = "") -> tuple[Run
     Wrong usage prints what was meant and exits with code 2, as argparse does.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config", default="configs/demo.py")
-    path = pathlib.Path(first.parse_known_args(argv)[0].config)
+    path = config_of(argv)
     default = _Command(path, None, load(path))
     command = tyro.cli(_Command, default=default, args=argv, description=description)
     return command.run, command.workdir or pathlib.Path("runs") / command.run.name
@@ -298,7 +307,7 @@ def run_main(main: Callable[[], None]) -> None:
     try:
         main()
     except KeyboardInterrupt as stop:
-        print(stop, file=sys.stderr)
+        print(str(stop) or "stopped", file=sys.stderr)
         sys.exit(130)
     except (ValueError, OSError) as error:
         if os.environ.get("DIFFJAX_TRACEBACK"):

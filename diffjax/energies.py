@@ -94,4 +94,8 @@ def reprojection_error_px(
     squared = _residual_squared(keypoints, translation, evidence)
     weight = evidence.keypoints2d[..., 2]
     side = box_side_px(evidence.keypoints2d)
-    return side * jnp.sum(weight * jnp.sqrt(squared + 1e-12), -1) / jnp.maximum(jnp.sum(weight, -1), 1e-6)
+    return (
+        side
+        * jnp.sum(weight * jnp.sqrt(squared + 1e-12), -1)
+        / jnp.maximum(jnp.sum(weight, -1), 1e-6)
+    )

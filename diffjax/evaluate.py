@@ -80,7 +80,9 @@ def truth_of(judge: Judge, annotations: records.AnnotationSet) -> Truth:
     gendered = a.gender is not None and bool(np.any(a.gender != "neutral"))
     if a.keypoints3d is not None and (known is None or gendered):
         index = np.asarray(skeleton.keypoint_map(a.keypoints3d_set or "", JOINTS))
-        joints = a.keypoints3d[:, np.maximum(index, 0)] * np.asarray(index >= 0, np.float32)[:, None]
+        joints = (
+            a.keypoints3d[:, np.maximum(index, 0)] * np.asarray(index >= 0, np.float32)[:, None]
+        )
     elif known is not None:
         points = jax.jit(body.pose_keypoints)(judge.joints, known.rotations, known.betas)
         joints = np.concatenate([points, np.ones_like(points[..., :1])], -1)
@@ -154,6 +156,8 @@ class Row(NamedTuple):
     scores: Scores
     ms_per_frame: float
     """After compilation; NaN where nothing was computed."""
+    people: Pose | None = None
+    """The annotations themselves."""
 
 
 def summary(row: Row, base: Scores, groups: np.ndarray) -> dict[str, Any]:

@@ -139,11 +139,48 @@ def _horn_matrix(m: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 4 4"]:
     return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
 
 
+def _top_eigenvector(symmetric: Float[Array, "*batch 4 4"]) -> Float[Array, "*batch 4"]:
+    """Unit eigenvector of the largest eigenvalue, by Jacobi rotations: sound also where eigenvalues tie.
+
+    Elementwise over the batch, where a library would go matrix by matrix. Each turn zeroes k01 and k23, then
+    the rows change places as in a round-robin tournament, so that three turns are one sweep.
+    """
+    k = jnp.moveaxis(symmetric, (-2, -1), (0, 1))
+    vectors = jnp.broadcast_to(
+        jnp.eye(4, dtype=k.dtype).reshape(4, 4, *[1] * (k.ndim - 2)), k.shape
+    )
+    order = jnp.asarray([0, 3, 1, 2])
+
+    def turn(_, state):
+        k, vectors = state
+        off = jnp.stack([k[0, 1], k[2, 3]])
+        gap = jnp.stack([k[1, 1] - k[0, 0], k[3, 3] - k[2, 2]])
+        done = jnp.abs(off) < 1e-30
+        tau = gap / (2.0 * jnp.where(done, 1.0, off))
+        tangent = jnp.where(tau >= 0, 1.0, -1.0) / (jnp.abs(tau) + jnp.sqrt(1.0 + tau * tau))
+        tangent = jnp.where(done, 0.0, tangent)
+        cosine = 1.0 / jnp.sqrt(1.0 + tangent * tangent)
+        k = _turn_rows(k, cosine, tangent * cosine)
+        k = jnp.swapaxes(_turn_rows(jnp.swapaxes(k, 0, 1), cosine, tangent * cosine), 0, 1)
+        vectors = _turn_rows(vectors, cosine, tangent * cosine)
+        return k[order][:, order], vectors[order]
+
+    k, vectors = jax.lax.fori_loop(0, 15, turn, (k, vectors))
+    largest = jnp.argmax(jnp.stack([k[i, i] for i in range(4)]), 0)
+    return jnp.moveaxis(jnp.take_along_axis(vectors, largest[None, None], 0)[0], 0, -1)
+
+
+def _turn_rows(m, cosine, sine):
+    """Rows (0, 1) and (2, 3) of a (4, 4, *batch) matrix, each pair turned in its plane."""
+    pairs = m.reshape(2, 2, *m.shape[1:])
+    a, b, c, s = pairs[:, 0], pairs[:, 1], cosine[:, None], sine[:, None]
+    return jnp.stack([c * a - s * b, s * a + c * b], 1).reshape(m.shape)
+
+
 @jax.custom_jvp
 def project_to_so3(matrix: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 3 3"]:
     """The nearest rotation (Frobenius), det +1 also for reflections; gradients are finite everywhere."""
-    _, vectors = jnp.linalg.eigh(_horn_matrix(matrix))
-    return matrix_from_quaternion(vectors[..., :, -1])
+    return matrix_from_quaternion(_top_eigenvector(_horn_matrix(matrix)))
 
 
 @project_to_so3.defjvp

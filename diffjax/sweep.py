@@ -197,7 +197,8 @@ def rows(parts: Parts, problem: Problem, run: config.Run, searched: Searched, se
     judge, nan = parts.judge, float("nan")
 
     def row(name, sees, people, ms):
-        return evaluate.Row(name, sees, evaluate.score(judge, people, problem.truth), ms)
+        scores = evaluate.score(judge, people, problem.truth)
+        return evaluate.Row(name, sees, scores, ms, people)
 
     yield row("estimate", "-", problem.estimate, nan)
     fixed = int(searched.steps["fixed"][0])
@@ -248,7 +249,9 @@ def load_parts(run: config.Run, workdir: Path, annotations: records.AnnotationSe
     residuals, frontend = run.parts.residuals, run.parts.frontend
     error_model = annotate.load_error_model(residuals) if residuals else None
     params = keypoint_hmr.load(config.locate(frontend)) if frontend else None
-    return Parts(annotate.Kit(run.data.body, judge.model, prior, error_model), denoiser, judge, params)
+    return Parts(
+        annotate.Kit(run.data.body, judge.model, prior, error_model), denoiser, judge, params
+    )
 
 
 def load_sets(run: config.Run) -> tuple[records.AnnotationSet | None, records.AnnotationSet]:
@@ -263,11 +266,15 @@ def load_sets(run: config.Run) -> tuple[records.AnnotationSet | None, records.An
 
     test = load(run.data.test, 1)
     if test is None:
-        raise ValueError("data.test: wanted an annotation set, got an empty name; pass --data.test FILE")
+        raise ValueError(
+            "data.test: wanted an annotation set, got an empty name; pass --data.test FILE"
+        )
     return load(run.data.val, 0), test
 
 
-def sweep(run: config.Run, workdir: Path, kinds: tuple[annotate.Kind, ...] = ()) -> list[dict[str, Any]]:
+def sweep(
+    run: config.Run, workdir: Path, kinds: tuple[annotate.Kind, ...] = ()
+) -> list[dict[str, Any]]:
     """Runs every row on the test set of a run, prints the table, and writes table, curves and pictures.
 
     Writes sweep.json, sweep.npz, loss_against_step.png and bodies.png into the working directory.
@@ -282,23 +289,28 @@ def sweep(run: config.Run, workdir: Path, kinds: tuple[annotate.Kind, ...] = ())
         held_out = make_problem(parts.judge, val, kinds, run.data.val)
         fixed = best_fixed_step(search_all(parts, held_out, run.search, 0)[0].curve)
     searched, search_ms = search_all(parts, problem, run.search, fixed)
-    summaries, base, scores = [], None, {}
+    summaries, base = [], None
+    made: dict[str, evaluate.Row] = {}
     print(_head(problem, run), evaluate.header(), sep="\n", flush=True)
     for row in rows(parts, problem, run, searched, search_ms):
         base = base or row.scores
+        made[f"{row.name}, {row.sees}"] = row
         summaries.append(evaluate.summary(row, base, problem.groups))
-        scores[f"{row.name} ({row.sees})"] = row.scores
         print(evaluate.line(summaries[-1]), flush=True)
     seconds = time.perf_counter() - began
     print(_explain(searched, seconds))
-    _write(workdir, run, searched, summaries, scores, seconds)
-    _draw(workdir, run, parts, problem, searched)
+    _write(workdir, run, searched, summaries, made, seconds)
+    _draw(workdir, run, parts, problem, searched, made)
     return summaries
 
 
 def _head(problem: Problem, run: config.Run) -> str:
     people, sequences = len(problem.groups), len(np.unique(problem.groups))
-    source = "generated motion, simulated cameras and keypoints" if run.data.test == "demo" else run.data.test
+    source = (
+        "generated motion, simulated cameras and keypoints"
+        if run.data.test == "demo"
+        else run.data.test
+    )
     return f"{people} people in {sequences} sequences: {source}"
 
 
@@ -322,7 +334,9 @@ def _explain(searched: Searched, seconds: float) -> str:
     )
 
 
-def _write(workdir: Path, run: config.Run, searched: Searched, summaries, scores, seconds: float) -> None:
+def _write(
+    workdir: Path, run: config.Run, searched: Searched, summaries, made, seconds: float
+) -> None:
     facts = {
         "run": dataclasses.asdict(run), "device": str(jax.devices()[0]),
         "seconds": seconds, "rows": summaries,
@@ -333,27 +347,54 @@ def _write(workdir: Path, run: config.Run, searched: Searched, summaries, scores
     temporary.replace(workdir / "sweep.json")
     arrays = {"curve": searched.curve, "stop": searched.stop}
     arrays |= {f"step/{name}": step for name, step in searched.steps.items()}
-    for name, columns in scores.items():
-        arrays |= {f"{name}/{field}": column for field, column in columns._asdict().items()}
+    for name, row in made.items():
+        arrays |= {f"{name}/{field}": x for field, x in row.scores._asdict().items()}
     records.save_arrays(workdir / "sweep.npz", arrays)
 
 
-def _draw(workdir: Path, run: config.Run, parts: Parts, problem: Problem, searched: Searched) -> None:
-    """The paper's Fig. 4, and its Fig. 5 for the person whose best step helps most."""
-    unit = "px" if run.search.error == "reprojection" else "mm"
-    name = {"pa_mpjpe": "PA-MPJPE", "mpjpe": "MPJPE", "reprojection": "reprojection"}[run.search.error]
-    plots.loss_against_step(searched.curve, workdir / "loss_against_step.png", quantity=name, unit=unit)
-    oracle = searched.steps["oracle"]
-    errors = np.take_along_axis(searched.curve, oracle[:, None], 1)[:, 0]
-    who = int(np.argmax(searched.curve[:, 0] - errors))
-    steps = sorted({0, int(oracle[who]) // 2, int(oracle[who]), run.search.max_step})
+def _draw(
+    workdir: Path, run: config.Run, parts: Parts, problem: Problem, searched: Searched, made
+) -> None:
+    """The paper's Fig. 4, and its Fig. 5 for a person whom both the oracle and the guidance help."""
+    name, unit = _QUANTITY[run.search.error]
+    plots.loss_against_step(
+        searched.curve, workdir / "loss_against_step.png", quantity=name, unit=unit
+    )
+    guided = [row for row in made.values() if row.name == "guided"][:1]
+    who = _example(searched, guided)
+    best = int(searched.steps["oracle"][who])
+    steps = sorted({0, best // 2, best, run.search.max_step})
     one = jax.tree.map(lambda x: x[who : who + 1], problem.estimate)
-    poses = jax.jit(lambda p: _candidates(parts.denoiser, run.search, p, jnp.asarray([who]), 0))(one)
-    people = [jax.tree.map(lambda x, s=s: x[s, 0], poses) for s in steps]
-    titles = [f"step {s}: {searched.curve[who, s]:.1f} {unit}" for s in steps]
+    poses = jax.jit(lambda p: _candidates(parts.denoiser, run.search, p, jnp.asarray([who]), 0))(
+        one
+    )
+    shown = [
+        (
+            f"step {s}: {searched.curve[who, s]:.0f} {unit}",
+            jax.tree.map(lambda x, s=s: x[s, 0], poses),
+        )
+        for s in steps
+    ]
+    for row in guided:
+        title = f"guided by {row.sees}: {row.scores.pa_mpjpe_mm[who]:.0f} mm"
+        shown.append((title, jax.tree.map(lambda x: x[who], row.people)))
     if problem.truth.pose is not None:
-        people.append(jax.tree.map(lambda x: jnp.asarray(x[who]), problem.truth.pose))
-        titles.append("truth")
-    meshes = [body.pose_body(parts.kit.model, p.rotations, p.betas).vertices for p in people]
+        shown.append(("truth", jax.tree.map(lambda x: x[who], problem.truth.pose)))
+    meshes = [body.pose_body(parts.kit.model, p.rotations, p.betas).vertices for _, p in shown]
     faces = body.load_faces(config.locate(run.data.body))
-    plots.bodies([np.asarray(m) for m in meshes], faces, titles, workdir / "bodies.png")
+    plots.bodies(meshes, faces, [title for title, _ in shown], workdir / "bodies.png")
+
+
+_QUANTITY = {
+    "pa_mpjpe": ("PA-MPJPE", "mm"),
+    "mpjpe": ("MPJPE", "mm"),
+    "reprojection": ("reprojection", "px"),
+}
+
+
+def _example(searched: Searched, guided: list[evaluate.Row]) -> int:
+    """Someone whose error falls by steps and by guidance: the product of both gains is largest."""
+    gain = searched.curve[:, 0] - searched.errors["oracle"]
+    if guided:
+        gain = gain * np.maximum(searched.curve[:, 0] - guided[0].scores.pa_mpjpe_mm, 0.0)
+    return int(np.argmax(gain))

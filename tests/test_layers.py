@@ -14,7 +14,7 @@ search energies guidance losses denoisers
 frontends methods supervision
 data checkpoint
 convert train simulate annotate plots
-evaluate
+evaluate refine
 sweep
 tune
 """.strip().splitlines()

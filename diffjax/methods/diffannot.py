@@ -68,7 +68,9 @@ def guided(
     energy = evidence_energy(keypoints, settings.width)
 
     def decode(z):
-        return pose.pose_from_vector(pose.unstandardise(prior.normaliser, z), layout, estimate.betas)
+        return pose.pose_from_vector(
+            pose.unstandardise(prior.normaliser, z), layout, estimate.betas
+        )
 
     def denoiser(x, t, both):
         return prior.denoiser(x, t, both[0])
@@ -163,9 +165,7 @@ def joint_error(
     root = tuple(skeleton.keypoint_set(names).index(n) for n in ("left_hip", "right_hip"))
 
     def error(x, context):
-        p = pose.pose_from_vector(
-            pose.unstandardise(normaliser, x), layout, context.get("betas")
-        )
+        p = pose.pose_from_vector(pose.unstandardise(normaliser, x), layout, context.get("betas"))
         ours = body.pose_keypoints(model, p.rotations, p.betas)
         truth, weight = context["joints3d"][..., :3], context["joints3d"][..., 3]
         if aligned:
@@ -181,21 +181,15 @@ def image_error(
     """Mean reprojection error in px to `context["evidence"]`, translation solved: sees no truth."""
 
     def error(x, context):
-        p = pose.pose_from_vector(
-            pose.unstandardise(normaliser, x), layout, context.get("betas")
-        )
+        p = pose.pose_from_vector(pose.unstandardise(normaliser, x), layout, context.get("betas"))
         ours = body.pose_keypoints(model, p.rotations, p.betas)
         evidence = context["evidence"]
-        return energies.reprojection_error_px(
-            ours, energies.place(ours, evidence, width), evidence
-        )
+        return energies.reprojection_error_px(ours, energies.place(ours, evidence, width), evidence)
 
     return error
 
 
-def finish(
-    before: Pose, after: Pose, evidence: Evidence, keypoints: Keypoints, width
-) -> Refined:
+def finish(before: Pose, after: Pose, evidence: Evidence, keypoints: Keypoints, width) -> Refined:
     """Places the person and says what the evidence thinks of the sample before and after.
 
     A sample whose refinement is not finite is given back as it came; `quality["kept"]` is 1 there.
@@ -234,7 +228,9 @@ MODES = {"guided": guided, "fast": fast, "paper": paper}
 """`guided` is the default: it is what helps without truth."""
 
 
-def refine(estimate: Pose, evidence: Evidence, keypoints: Keypoints, *args, mode="guided", **settings):
+def refine(
+    estimate: Pose, evidence: Evidence, keypoints: Keypoints, *args, mode="guided", **settings
+):
     """Refines annotations by the named mode; see the mode's function for what else it wants.
 
     Arrays in, `Refined` out (with `paper`, also the search). ValueError for an unknown mode.
