@@ -1,6 +1,6 @@
 """DiffAnnot's own denoiser on the people of configs/mocap.py, for the step search there.
 
-    python scripts/train.py --config configs/mocap_paper.py --workdir runs/mocap_paper
+python scripts/train.py --config configs/mocap_paper.py --workdir runs/mocap_paper
 """
 
 from diffjax import config

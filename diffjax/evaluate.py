@@ -50,6 +50,8 @@ class Truth(NamedTuple):
     """(N, 14, 4): metres, any origin, confidence. What MPJPE is measured against."""
     image: Evidence | None
     """2D keypoints to measure the reprojection against."""
+    same_body: np.ndarray
+    """(N,) whether the true shape is one of the judge's body."""
 
 
 def make_judge(path: str, annotations: records.AnnotationSet) -> Judge:
@@ -77,16 +79,17 @@ def truth_of(judge: Judge, annotations: records.AnnotationSet) -> Truth:
     """
     a, joints, kind = annotations, None, _image_kind(annotations)
     known = None if a.pose is None or a.betas is None else Pose(a.pose, a.betas)
-    gendered = a.gender is not None and bool(np.any(a.gender != "neutral"))
-    if a.keypoints3d is not None and (known is None or gendered):
+    same = np.full(records.count(a), True) if a.gender is None else a.gender == "neutral"
+    if a.keypoints3d is not None and (known is None or not same.all()):
         index = np.asarray(skeleton.keypoint_map(a.keypoints3d_set or "", JOINTS))
         joints = (
             a.keypoints3d[:, np.maximum(index, 0)] * np.asarray(index >= 0, np.float32)[:, None]
         )
     elif known is not None:
         points = jax.jit(body.pose_keypoints)(judge.joints, known.rotations, known.betas)
-        joints = np.concatenate([points, np.ones_like(points[..., :1])], -1)
-    return Truth(known, joints, None if kind is None else annotate.evidence_of(a, kind))
+        sure = np.broadcast_to(same[:, None, None], (*points.shape[:-1], 1))
+        joints = np.concatenate([points, sure.astype(np.float32)], -1)
+    return Truth(known, joints, None if kind is None else annotate.evidence_of(a, kind), same)
 
 
 def score(judge: Judge, pred: Pose, truth: Truth, chunk: int = 256) -> Scores:
@@ -108,18 +111,26 @@ def _score(model, joint_model, image_model, pred: Pose, truth: Truth, moving) ->
     scores = Scores(*[unknown] * len(Scores._fields))
     if truth.pose is not None:
         scores = _score_parameters(model, pred, truth.pose, moving, scores)
+        # Betas of another body say nothing of the judge's.
+        scores = scores._replace(pve_mm=jnp.where(truth.same_body, scores.pve_mm, jnp.nan))
     if truth.joints is not None:
         true, weight = truth.joints[..., :3], truth.joints[..., 3]
         ours, theirs = (metrics.center(x, HIPS) for x in (points, true))
         scores = scores._replace(
-            mpjpe_mm=metrics.mpjpe_mm(ours, theirs, weight),
-            pa_mpjpe_mm=metrics.pa_mpjpe_mm(points, true, weight),
+            mpjpe_mm=_known(metrics.mpjpe_mm(ours, theirs, weight), weight),
+            pa_mpjpe_mm=_known(metrics.pa_mpjpe_mm(points, true, weight), weight),
         )
     if truth.image is not None:
         seen = body.pose_keypoints(image_model, pred.rotations, pred.betas)
         where = energies.place(seen, truth.image, 0.1)
-        scores = scores._replace(image_px=energies.reprojection_error_px(seen, where, truth.image))
+        error = energies.reprojection_error_px(seen, where, truth.image)
+        scores = scores._replace(image_px=_known(error, truth.image.keypoints2d[..., 2]))
     return scores
+
+
+def _known(error, weight):
+    """NaN for a person without one known keypoint, whose error would be 0."""
+    return jnp.where(jnp.sum(weight, -1) > 0, error, jnp.nan)
 
 
 def _score_parameters(model, pred: Pose, true: Pose, moving, scores: Scores) -> Scores:
@@ -164,7 +175,7 @@ def summary(row: Row, base: Scores, groups: np.ndarray) -> dict[str, Any]:
     """The row as numbers: means, shares, and intervals of the change against the estimate."""
     change = row.scores.pa_mpjpe_mm - base.pa_mpjpe_mm
     turn = row.scores.rotation_deg - base.rotation_deg
-    known = np.isfinite(change).any()
+    known = change[np.isfinite(change)]
     return {
         "name": row.name,
         "sees": row.sees,
@@ -174,9 +185,9 @@ def summary(row: Row, base: Scores, groups: np.ndarray) -> dict[str, Any]:
         "rotation_change_deg": _mean(turn),
         "rotation_change_95": bootstrap(turn, groups),
         # Below a hundredth of a millimetre a sample has not moved.
-        "improved": float(np.mean(change < -0.01)) if known else float("nan"),
-        "harmed": float(np.mean(change > HARM_MM)) if known else float("nan"),
-        "pa_p95_mm": float(np.nanquantile(row.scores.pa_mpjpe_mm, 0.95)) if known else float("nan"),
+        "improved": float(np.mean(known < -0.01)) if len(known) else float("nan"),
+        "harmed": float(np.mean(known > HARM_MM)) if len(known) else float("nan"),
+        "pa_p95_mm": float(np.nanquantile(row.scores.pa_mpjpe_mm, 0.95)) if len(known) else float("nan"),
         "ms_per_frame": row.ms_per_frame,
     }
 

@@ -68,7 +68,7 @@ def residual_covariance(pred: pose.Pose, true: pose.Pose, ridge: float = 1e-6) -
     Zero mean on purpose: a cross-fitted bias does not carry over to new subjects. Radians.
     """
     turn = jnp.swapaxes(pred.rotations, -1, -2) @ true.rotations
-    local = rotations.axis_angle_from_matrix(turn).reshape(-1, 72)
+    local = _axis_angle(turn).reshape(-1, 72)
     parts = [np.asarray(local), np.asarray(true.betas - pred.betas).reshape(-1, 10)]
     delta = np.concatenate(parts, -1).astype(np.float64)
     return delta.T @ delta / len(delta) + ridge * np.eye(82)
@@ -181,6 +181,7 @@ def _see(key, params, scene, matrices, betas):
 
 _see_jit = jax.jit(_see)
 _matrices = jax.jit(rotations.matrix_from_axis_angle)
+_axis_angle = jax.jit(rotations.axis_angle_from_matrix)
 
 
 def annotate(
@@ -298,21 +299,20 @@ def demo_sets(
 
 
 @jax.jit
-def _joints14(scene, matrices, betas):
-    return body.pose_keypoints(scene.both, matrices, betas)[:, 17:]
+def _errors(scene, pred: pose.Pose, true: pose.Pose):
+    points, wanted = (
+        body.pose_keypoints(scene.both, p.rotations, p.betas)[:, 17:] for p in (pred, true)
+    )
+    hips, turn = (2, 3), (pred.rotations, true.rotations)
+    return {
+        "PA-MPJPE mm": metrics.pa_mpjpe_mm(points, wanted),
+        "MPJPE mm": metrics.mpjpe_mm(metrics.center(points, hips), metrics.center(wanted, hips)),
+        "rotation deg": metrics.rotation_error_deg(*turn, skeleton.MOVING_JOINTS),
+        "root deg": metrics.rotation_error_deg(*turn, (0,)),
+    }
 
 
 def frontend_errors(annotations: records.AnnotationSet, scene: synthetic.Scene) -> dict[str, float]:
     """Mean errors of the cached estimates: 14 joints (mm), moving and root rotations (deg)."""
-    pred, true = _poses(annotations)
-    points, wanted = (_joints14(scene, p.rotations, p.betas) for p in (pred, true))
-    hips = (2, 3)
-    errors = {
-        "PA-MPJPE mm": metrics.pa_mpjpe_mm(points, wanted),
-        "MPJPE mm": metrics.mpjpe_mm(metrics.center(points, hips), metrics.center(wanted, hips)),
-        "rotation deg": metrics.rotation_error_deg(
-            pred.rotations, true.rotations, skeleton.MOVING_JOINTS
-        ),
-        "root deg": metrics.rotation_error_deg(pred.rotations, true.rotations, (0,)),
-    }
+    errors = _errors(scene, *_poses(annotations))
     return {name: float(jnp.mean(value)) for name, value in errors.items()}

@@ -1,8 +1,7 @@
-"""Training a denoiser: L = L_ori + gamma_3d L_3D + gamma_2d L_2D (DiffAnnot), resumable to the bit."""
+"""Training a denoiser: steps, dispatches, checkpoints and the log; resumable to the bit."""
 
 import contextlib
 import dataclasses
-import functools
 import json
 import pathlib
 import signal
@@ -15,17 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import tqdm
-from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from diffjax import body, camera, checkpoint, config, demo, denoisers, losses, pose, supervision
-from diffjax import schedule as schedules
-from diffjax.data import pipeline, records
-
-HELD_OUT_TIMES = (10, 50)
-"""Steps of the held-out loss: where refinement starts and ends."""
-_CHECK_PEOPLE, _HELD_OUT_PEOPLE = 256, 1024
+from diffjax import checkpoint, config, denoisers, losses, objective
+from diffjax.data import pipeline
+from diffjax.objective import Task, Terms
 
 
 class State(NamedTuple):
@@ -39,135 +33,6 @@ class State(NamedTuple):
     key: PRNGKeyArray
     history: losses.StepHistory
     """Of the loss-second-moment step sampler."""
-
-
-class Terms(NamedTuple):
-    """The loss and its parts: one number a sample, or their means."""
-
-    loss: Float[Array, "*batch"]
-    original: Float[Array, "*batch"]
-    """L_ori."""
-    joints3d: Float[Array, "*batch"]
-    """L_3D in metres, weighted by alpha_bar_t."""
-    joints2d: Float[Array, "*batch"]
-    """L_2D in box sides, weighted by alpha_bar_t."""
-
-
-Objective = Callable[[PyTree, pipeline.Examples, Array, Array], Terms]
-"""(params, examples, t, eps) -> the terms of every sample."""
-
-
-class Task(NamedTuple):
-    """What stays as it is during a run."""
-
-    network: nn.Module
-    schedule: schedules.Schedule
-    normaliser: pose.Normaliser
-    examples: pipeline.Examples
-    held_out: pipeline.Examples | None
-    objective: Objective
-    body_digest: str
-
-
-def make_objective(
-    run: config.Run,
-    network: nn.Module,
-    schedule: schedules.Schedule,
-    normaliser: pose.Normaliser,
-    loss: supervision.Loss,
-) -> Objective:
-    """L of the paper, per sample. L_3D and L_2D judge the x_0 that the network implies at x_t."""
-    mean_type = denoisers.MEAN_TYPES[run.diffusion.prediction]
-    original = functools.partial(
-        losses.training_losses,
-        mean_type=mean_type,
-        variance_type=run.diffusion.variance,
-        loss_type=run.diffusion.loss,
-    )
-    # A guess from pure noise says nothing of the joints: alpha_bar is the share of signal in x_t.
-    trust = schedule.alpha_bar * (np.arange(len(schedule.betas)) <= (run.train.max_time or np.inf))
-    trust = jnp.asarray(trust, jnp.float32)
-
-    def objective(params, examples, t, eps):
-        x_t = schedules.add_noise(schedule, examples.x_0, t, eps)
-        output = _call(network, params, schedule, x_t, t, examples)
-        l_ori = original(schedule, output, examples.x_0, t, eps).loss
-        predicted = output[..., : x_t.shape[-1]]
-        x_0 = schedules.x0_from_output(schedule, x_t, t, predicted, mean_type)
-        vector = pose.unstandardise(normaliser, x_0)
-        people = pose.pose_from_vector(vector, run.model.vector, examples.betas)
-        evidence = _evidence(examples)
-        l_3d = trust[t] * loss.metres(people, evidence)
-        l_2d = trust[t] * loss.boxes(people, evidence)
-        total = l_ori + run.train.gamma_3d * l_3d + run.train.gamma_2d * l_2d
-        return Terms(total, l_ori, l_3d, l_2d)
-
-    return objective
-
-
-def _call(network, params, schedule, x_t, t, examples) -> Any:
-    """The raw output of the network at row t of the schedule."""
-    network_time = jnp.asarray(schedule.network_time)[t]
-    context = {"estimate": examples.estimate, "keypoints": examples.keypoints}
-    return network.apply({"params": params}, x_t, network_time, context)
-
-
-def _evidence(examples: pipeline.Examples) -> pose.Evidence:
-    intrinsics = camera.Camera(examples.focal_px, examples.center_px, examples.image_size_px)
-    return pose.Evidence(examples.labels2d, examples.joints3d, intrinsics)
-
-
-def make_task(run: config.Run) -> Task:
-    """Reads data and body, checks that they have what the run needs, and fits the normaliser."""
-    annotations = _read(run, "train")
-    where = f"data.train {run.data.train}"
-    normaliser = pipeline.fit_normaliser(pipeline.target_vectors(annotations, run, where), run)
-    network = denoisers.make_network(run.model, run.diffusion)
-    process = run.diffusion
-    schedule = schedules.make_schedule(process.schedule, process.steps, process.respacing)
-    path = str(config.locate(run.data.body))
-    model = body.load_body(path)
-    loss = _supervision(run, annotations, model, path)
-    return Task(
-        network,
-        schedule,
-        normaliser,
-        pipeline.make_examples(annotations, normaliser, run, where),
-        _held_out(run, normaliser),
-        make_objective(run, network, schedule, normaliser, loss),
-        checkpoint.digest(model),
-    )
-
-
-def _supervision(
-    run: config.Run, annotations: records.AnnotationSet, model: body.BodyModel, path: str
-) -> supervision.Loss:
-    """The losses of the keypoint sets that the annotations have, where the run weighs them at all."""
-
-    def function(name: str | None, gamma: float) -> supervision.Joints | None:
-        return supervision.keypoint_function(model, path, name) if name and gamma else None
-
-    set_3d, set_2d = annotations.keypoints3d_set, pipeline.label_set(annotations)
-    joints3d = function(set_3d, run.train.gamma_3d)
-    root = supervision.root_of(set_3d) if joints3d is not None and set_3d else ()
-    joints2d = function(set_2d, run.train.gamma_2d)
-    return supervision.make_loss(joints3d, root, run.train.joint_error, joints2d)
-
-
-def _read(run: config.Run, split: str) -> records.AnnotationSet:
-    path = getattr(run.data, split)
-    if path != demo.NAME:
-        return pipeline.read_set(path, split)
-    demo.check(run)
-    return demo.poses(split, body.load_body(config.locate(run.data.body)))
-
-
-def _held_out(run: config.Run, normaliser: pose.Normaliser) -> pipeline.Examples | None:
-    if not run.data.val:
-        return None
-    annotations = _read(run, "val")
-    where = f"data.val {run.data.val}"
-    return pipeline.make_examples(annotations, normaliser, run, where)
 
 
 def make_optimiser(settings: config.Train) -> optax.GradientTransformation:
@@ -253,54 +118,6 @@ def make_dispatch(
         return jax.lax.scan(one, (state, zero), (jnp.arange(length), stack))[0]
 
     return dispatch
-
-
-def fixed_loss(
-    objective: Objective, params: PyTree, examples: pipeline.Examples, steps: int
-) -> Float[Array, ""]:
-    """The mean loss with the same t and noise at every call: comparable from step to step."""
-    t_key, eps_key = jax.random.split(jax.random.key(0))
-    t = jax.random.randint(t_key, examples.x_0.shape[:-1], 0, steps)
-    eps = jax.random.normal(eps_key, examples.x_0.shape)
-    return jnp.mean(objective(params, examples, t, eps).loss)
-
-
-def held_out_loss(
-    task: Task, prediction: str, params: PyTree, examples: pipeline.Examples, t: int
-) -> Float[Array, ""]:
-    """Mean squared error of the noise that the network implies at step t, with fixed noise."""
-    eps = jax.random.normal(jax.random.key(t), examples.x_0.shape)
-    x_t = schedules.add_noise(task.schedule, examples.x_0, t, eps)
-    denoise = denoisers.bind(task.network, params, task.schedule, prediction, tables=False)
-    context = {"estimate": examples.estimate, "keypoints": examples.keypoints}
-    implied = schedules.eps_from_x0(task.schedule, x_t, t, denoise(x_t, t, context))
-    return jnp.mean((implied - eps) ** 2)
-
-
-def make_report(run: config.Run, task: Task) -> Callable[[State], dict[str, float]]:
-    """What is logged beside the running losses: a fixed check batch, and held-out people (EMA)."""
-    steps = len(task.schedule.betas)
-    check = pipeline.take(task.examples, slice(0, _CHECK_PEOPLE))
-    # Evenly over the held-out set, which is in the order of its sequences.
-    held_out = task.held_out
-    if held_out is not None:
-        stride = -(-len(held_out.x_0) // _HELD_OUT_PEOPLE)
-        held_out = pipeline.take(held_out, slice(None, None, stride))
-    times = sorted({min(t, steps - 1) for t in HELD_OUT_TIMES})
-
-    @jax.jit
-    def numbers(params, ema, check, held_out: Any):
-        values = {"check": fixed_loss(task.objective, params, check, steps)}
-        for t in times if held_out is not None else ():
-            loss = held_out_loss(task, run.diffusion.prediction, ema, held_out, t)
-            values[f"val_eps_t{t}"] = loss
-        return values
-
-    def report(state: State) -> dict[str, float]:
-        values = numbers(state.params, state.ema[0], check, held_out)
-        return {name: float(value) for name, value in values.items()}
-
-    return report
 
 
 def _stack(batches: Iterator[pipeline.Examples], count: int, length: int) -> pipeline.Examples:
@@ -445,7 +262,7 @@ def train(run: config.Run, workdir: str | pathlib.Path) -> checkpoint.Model:
         raise ValueError(
             f"train.batch_size: wanted a multiple of {devices} devices, got {batch_size}"
         )
-    task = make_task(run)
+    task = objective.make_task(run)
     batches: Any = pipeline.batches(
         task.examples, batch_size // jax.process_count(), run.train.seed
     )
@@ -461,9 +278,9 @@ def train(run: config.Run, workdir: str | pathlib.Path) -> checkpoint.Model:
 def _loop(run: config.Run, workdir: pathlib.Path, task: Task, state: State, batches: Any) -> State:
     settings, step = run.train, int(state.step)
     log = _Log(workdir, step, settings.tensorboard)
-    dispatch, report = make_dispatch(make_step(run, task)), make_report(run, task)
+    dispatch, report = make_dispatch(make_step(run, task)), objective.make_report(run, task)
     if step == 0:
-        log.write(0, report(state))
+        log.write(0, report(state.params, state.ema[0]))
     total, since = None, step
     bar = tqdm.tqdm(total=settings.steps, initial=step, unit="step", desc=run.name)
     with bar, _asked_to_stop() as stop:
@@ -477,7 +294,7 @@ def _loop(run: config.Run, workdir: pathlib.Path, task: Task, state: State, batc
             bar.update(count)
             if step % settings.log_every == 0 or step == settings.steps:
                 means = {k: float(v) / (step - since) for k, v in total._asdict().items()}
-                log.write(step, means | report(state))
+                log.write(step, means | report(state.params, state.ema[0]))
                 bar.set_postfix(loss=f"{means['loss']:.4f}")
                 total, since = None, step
             if step % settings.save_every == 0 or step == settings.steps or stop.is_set():

@@ -11,10 +11,10 @@ import numpy as np
 from diffjax import annotate, config, evaluate, sweep
 from diffjax.data import records
 
-STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
-ROUNDS = (10, 20, 40)
+STRENGTHS = (1.0, 2.0, 4.0, 8.0)
+ROUNDS = (20, 40)
 MAP_WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0)
-WIDTHS = {"labels": (0.0, 0.1), "detections": (0.05, 0.1, 0.2), "joints3d": (0.0,)}
+WIDTHS = {"labels": (0.1,), "detections": (0.05, 0.1), "joints3d": (0.0,)}
 """Robust scales tried, in box sides; 0 for plain squares."""
 
 

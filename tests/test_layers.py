@@ -13,10 +13,10 @@ pose sampling
 search energies guidance losses denoisers
 frontends methods supervision
 data checkpoint
-convert train simulate annotate plots
-evaluate refine
-sweep
-tune
+convert simulate annotate plots
+evaluate refine demo
+sweep objective
+tune train
 """.strip().splitlines()
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 ONLY_IN = {"torch": "convert", "smplx": "convert", "matplotlib": "plots"}

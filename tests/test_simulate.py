@@ -45,9 +45,10 @@ def _random_people(rng, count):
 
 def test_a_view_only_moves_the_person_rigidly_and_into_the_picture(bones, rng):
     people = _random_people(rng, 64)
-    seen, translation = synthetic.look_at(jax.random.key(1), people, bones)
-    before = body.pose_joints(bones, people.rotations, people.betas)
-    after = body.pose_joints(bones, seen.rotations, seen.betas) + translation[:, None]
+    seen, translation = jax.jit(synthetic.look_at)(jax.random.key(1), people, bones)
+    pose_joints = jax.jit(body.pose_joints)
+    before = pose_joints(bones, people.rotations, people.betas)
+    after = pose_joints(bones, seen.rotations, seen.betas) + translation[:, None]
     lengths = [jnp.linalg.norm(x[:, :, None] - x[:, None], axis=-1) for x in (before, after)]
     np.testing.assert_allclose(*lengths, atol=1e-4)
     pelvis = np.asarray(after[:, 0])
@@ -61,14 +62,14 @@ def test_a_standing_person_is_seen_upright():
     rest = body.body_from_arrays(
         np.zeros((24, 3)), np.zeros((24, 3, 10)), None, np.eye(24), np.eye(24)
     )
-    seen, _ = synthetic.look_at(jax.random.key(0), people, rest)
+    seen, _ = jax.jit(synthetic.look_at)(jax.random.key(0), people, rest)
     up_in_camera = np.asarray(seen.rotations[:, 0, :, 1])
     assert np.median(up_in_camera[:, 1]) < -0.95  # The image's y points down.
 
 
 def test_detections_have_the_stated_noise():
     pixels = jnp.full((4000, 17, 2), 500.0)
-    found = np.asarray(synthetic.detect(jax.random.key(0), pixels))
+    found = np.asarray(jax.jit(synthetic.detect)(jax.random.key(0), pixels))
     seen = found[..., 2] > 0
     error = np.linalg.norm(found[..., :2] - 500.0, axis=-1)[seen]
     assert 9.5 < np.median(error) < 11.5
@@ -125,7 +126,8 @@ def test_an_annotation_set_is_valid_and_repeats_itself(rng, scene, params, monke
     assert made.betas[frames.subject == "b"].std() == 0.0  # Known shapes are kept,
     assert made.betas[frames.subject == "a"].std() > 0.3  # unknown ones are drawn.
     matrices, betas = jnp.asarray(made.pose), jnp.asarray(made.betas)
-    points = body.pose_keypoints(scene.both, matrices, betas)[:, 17:] + made.cam_t[:, None]
+    points = jax.jit(body.pose_keypoints)(scene.both, matrices, betas)[:, 17:]
+    points = points + made.cam_t[:, None]
     error = np.asarray(made.keypoints3d[..., :3] - points)
     np.testing.assert_allclose(error.std(), 0.01, rtol=0.15)
     assert set(simulate.frontend_errors(made, scene)) >= {"PA-MPJPE mm", "rotation deg"}

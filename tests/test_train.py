@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from diffjax import body, checkpoint, config, pose, rotations, skeleton, train
+from diffjax import body, checkpoint, config, objective, pose, rotations, skeleton, train
 from diffjax.data import pipeline, records
 
 CONFIGS = sorted((config.ROOT / "configs").glob("*.py"))
@@ -116,7 +116,7 @@ def logged(workdir: pathlib.Path) -> list[dict]:
 
 def same_state(run: config.Run, *workdirs: pathlib.Path) -> None:
     """The last saved states are equal to the bit."""
-    task = train.make_task(run)
+    task = objective.make_task(run)
     state = train.init_state(run, task)
     like = {"state": state._replace(ema=()), "ema": state.ema, "normaliser": task.normaliser}
     trees = [checkpoint.restore(workdir, run.train.steps, like) for workdir in workdirs]
@@ -183,7 +183,7 @@ def test_the_loss_of_every_config_falls_on_a_fixed_batch(files, tmp_path, path):
 def test_every_term_reaches_the_weights_and_absent_truth_adds_nothing(files):
     run = both_losses(files, joint_error="mpjpe")
     run = dataclasses.replace(run, model=dataclasses.replace(run.model, vector="sixd144"))
-    task = train.make_task(run)
+    task = objective.make_task(run)
     state = train.init_state(run, task)
     examples = jax.tree.map(jnp.asarray, task.examples)
     t, eps = jnp.arange(PEOPLE) % 30, 0.1 * jnp.ones_like(examples.x_0)
@@ -206,7 +206,7 @@ def test_every_term_reaches_the_weights_and_absent_truth_adds_nothing(files):
 
 
 def test_the_losses_of_the_body_count_up_to_max_time(files):
-    tasks = [train.make_task(both_losses(files, max_time=t)) for t in (None, 10)]
+    tasks = [objective.make_task(both_losses(files, max_time=t)) for t in (None, 10)]
     examples = jax.tree.map(jnp.asarray, tasks[0].examples)
     t, eps = jnp.arange(PEOPLE), jnp.zeros_like(examples.x_0)
     params = train.init_state(both_losses(files), tasks[0]).params
@@ -222,7 +222,7 @@ def test_a_perfect_network_has_no_joint_error(files):
     run = both_losses(files, joint_error="mpjpe")
     diffusion = dataclasses.replace(run.diffusion, prediction="x_0")
     run = dataclasses.replace(run, diffusion=diffusion)
-    task = train.make_task(run)
+    task = objective.make_task(run)
     examples = jax.tree.map(jnp.asarray, task.examples)
 
     class Oracle(nn.Module):
@@ -231,8 +231,8 @@ def test_a_perfect_network_has_no_joint_error(files):
 
     annotations = records.read(run.data.train)
     path = run.data.body
-    loss = train._supervision(run, annotations, body.load_body(path), path)
-    oracle = train.make_objective(run, Oracle(), task.schedule, task.normaliser, loss)
+    loss = objective._supervision(run, annotations, body.load_body(path), path)
+    oracle = objective.make_objective(run, Oracle(), task.schedule, task.normaliser, loss)
     noise = jnp.ones_like(examples.x_0)
     terms = jax.jit(oracle)({}, examples, jnp.arange(PEOPLE), noise)
     np.testing.assert_allclose(terms.joints3d, 0.0, atol=1e-5)
@@ -242,7 +242,7 @@ def test_a_perfect_network_has_no_joint_error(files):
 @pytest.mark.parametrize("target", ["annotation", "prediction"])
 def test_x_0_is_the_target_in_standard_units(files, target):
     run = small(files, target=target)
-    task = train.make_task(run)
+    task = objective.make_task(run)
     np.testing.assert_allclose(task.examples.x_0.mean(0), 0.0, atol=1e-5)
     vector = pose.unstandardise(task.normaliser, jnp.asarray(task.examples.x_0))
     people = pose.pose_from_vector(vector, run.model.vector)
@@ -300,7 +300,7 @@ def test_a_field_that_the_run_needs_is_asked_for(files, tmp_path, field, setting
         run, data=dataclasses.replace(run.data, train=str(tmp_path / "less.npz"))
     )
     with pytest.raises(ValueError, match=rf"less.npz: field {field}: wanted"):
-        train.make_task(run)
+        objective.make_task(run)
 
 
 def test_a_loss_that_is_not_a_number_is_never_saved(files, tmp_path):

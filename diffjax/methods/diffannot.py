@@ -193,12 +193,14 @@ def finish(before: Pose, after: Pose, evidence: Evidence, keypoints: Keypoints, 
     """Places the person and says what the evidence thinks of the sample before and after.
 
     A sample whose refinement is not finite is given back as it came; `quality["kept"]` is 1 there.
+    Rotations stay as they are, bit for bit, unless an estimate was none: then they are projected.
     """
     finite = jnp.isfinite(after.rotations).all((-1, -2, -3)) & jnp.isfinite(after.betas).all(-1)
     after = Pose(
         jnp.where(finite[..., None, None, None], after.rotations, before.rotations),
         jnp.where(finite[..., None], after.betas, before.betas),
     )
+    after = after._replace(rotations=pose.nearest_rotations(after.rotations))
     posed = [body.pose_keypoints(keypoints.image, p.rotations, p.betas) for p in (before, after)]
     where = [energies.place(points, evidence, width) for points in posed]
     image = [energies.reprojection_error_px(p, t, evidence) for p, t in zip(posed, where)]
