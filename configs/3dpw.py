@@ -16,7 +16,7 @@ def get_config() -> config.Run:
         name="3dpw",
         data=config.Data(
             train="data/3dpw/train.npz",
-            val="data/3dpw/val.npz",
+            val="",  # mmhuman3d makes train and test only.
             test="data/3dpw/test.npz",
             body="data/body/smpl_neutral.npz",
         ),

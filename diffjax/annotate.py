@@ -63,10 +63,9 @@ def load_error_model(path: str | Path) -> baselines.ErrorModel:
     except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
         covariance, found = np.zeros(0), f"nothing ({error})"
     if covariance.shape == (baselines.RESIDUAL_SIZE,) * 2:
-        try:
+        found = "NaN, or no covariance"
+        if np.isfinite(covariance).all() and np.linalg.eigvalsh(covariance).min() > -1e-6:
             return baselines.error_model_from_covariance(covariance)
-        except np.linalg.LinAlgError:
-            found = "NaN, or no covariance"
     raise ValueError(
         f"{path}: field covariance: wanted the (82, 82) covariance of residuals, found {found}; "
         "make it with `python scripts/make_estimates.py`"

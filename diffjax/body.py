@@ -121,14 +121,18 @@ def _check(path, arrays: dict[str, np.ndarray]) -> None:
     }
     for name, text in _SHAPES.items():
         if name not in arrays:
-            raise ValueError(f"{path}: field {name}: wanted {text}, found nothing; is this a SMPL body?")
+            raise ValueError(
+                f"{path}: field {name}: wanted {text}, found nothing; is this a SMPL body?"
+            )
         if name in wanted and arrays[name].shape != wanted[name]:
             raise ValueError(
                 f"{path}: field {name}: wanted shape {wanted[name]}, found {arrays[name].shape}; "
                 "only 24-joint SMPL bodies are supported"
             )
         if not np.isfinite(arrays[name]).all():
-            raise ValueError(f"{path}: field {name}: wanted finite numbers, found NaN; convert it again")
+            raise ValueError(
+                f"{path}: field {name}: wanted finite numbers, found NaN; convert it again"
+            )
     if arrays["shapedirs"].ndim != 3 or arrays["shapedirs"].shape[2] < 10:
         raise ValueError(
             f"{path}: field shapedirs: wanted (V, 3, 10 or more), found {arrays['shapedirs'].shape}"

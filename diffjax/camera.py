@@ -16,12 +16,12 @@ class Camera(NamedTuple):
     """Width, height."""
 
 
-def project(
-    camera: Camera, points_cam: Float[Array, "*batch K 3"]
-) -> Float[Array, "*batch K 2"]:
+def project(camera: Camera, points_cam: Float[Array, "*batch K 3"]) -> Float[Array, "*batch K 2"]:
     """Pixels of points in the camera frame (metres). Depth is kept above 0.1 m: finite behind the camera."""
     depth = jnp.maximum(points_cam[..., 2:], 0.1)
-    return camera.focal_px[..., None, :] * points_cam[..., :2] / depth + camera.center_px[..., None, :]
+    return (
+        camera.focal_px[..., None, :] * points_cam[..., :2] / depth + camera.center_px[..., None, :]
+    )
 
 
 def fit_translation(

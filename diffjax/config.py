@@ -169,7 +169,7 @@ class Search:
     error: Literal["pa_mpjpe", "mpjpe", "reprojection"] = "pa_mpjpe"
     """What chooses."""
     keypoints: str = "h36m14"
-    """The joints that `error` compares."""
+    """The joints that `error` and the table compare; the 2D ones are those of the evidence."""
 
     def __post_init__(self):
         _check_choices(self)
@@ -212,11 +212,11 @@ class Guidance:
 class Guided:
     """Guidance per kind of evidence, fixed on validation."""
 
-    labels: Guidance = Guidance(strength=4.0, rounds=20)
+    labels: Guidance = Guidance(strength=4.0, rounds=20, map_weight=0.3)
     """2D keypoints that people clicked."""
-    detections: Guidance = Guidance(strength=1.5, rounds=20)
+    detections: Guidance = Guidance(strength=1.0, rounds=20, map_weight=3.0)
     """2D keypoints of a detector."""
-    joints3d: Guidance = Guidance(strength=4.0, rounds=20)
+    joints3d: Guidance = Guidance(strength=2.0, rounds=20, robust_px_share=0.0, map_weight=0.3)
     """3D joints."""
 
 

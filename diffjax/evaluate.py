@@ -1,7 +1,8 @@
 """Judging annotations against the truth, and saying it in a table with intervals.
 
-MPJPE: 14 joints, mid-hip root. PA-MPJPE: the same after a similarity. Rotation error: local rotations of the
-joints that move, not seen by any chooser. PVE: vertices after moving the pelvis onto the truth's.
+MPJPE: the joints of the run (14 by default), mid-hip root. PA-MPJPE: the same after a similarity. Rotation error:
+local rotations of the joints that move, not seen by any chooser. PVE: vertices after moving the pelvis onto the
+truth's.
 """
 
 import functools
@@ -16,7 +17,7 @@ from diffjax.data import records
 from diffjax.pose import Evidence, Pose
 
 JOINTS = "h36m14"
-HIPS = tuple(skeleton.KEYPOINT_SETS[JOINTS].index(name) for name in ("left_hip", "right_hip"))
+"""The 14 joints of the 3DPW protocol."""
 HARM_MM = 1.0
 """A sample whose PA-MPJPE grows by more than this is harmed."""
 
@@ -34,12 +35,14 @@ class Scores(NamedTuple):
 
 
 class Judge(NamedTuple):
-    """The body that poses predictions, its 14 joints and 2D keypoints, and which local rotations are judged."""
+    """The body that poses predictions, its joints and 2D keypoints, and which local rotations are judged."""
 
     model: body.BodyModel
     joints: body.KeypointModel
     image: body.KeypointModel
     moving: tuple[int, ...] = skeleton.MOVING_JOINTS
+    names: str = JOINTS
+    """The keypoint set of `joints`."""
 
 
 class Truth(NamedTuple):
@@ -47,14 +50,20 @@ class Truth(NamedTuple):
 
     pose: Pose | None
     joints: Any
-    """(N, 14, 4): metres, any origin, confidence. What MPJPE is measured against."""
+    """(N, J, 4): metres, any origin, confidence. What MPJPE is measured against."""
     image: Evidence | None
     """2D keypoints to measure the reprojection against."""
     same_body: np.ndarray
     """(N,) whether the true shape is one of the judge's body."""
 
 
-def make_judge(path: str, annotations: records.AnnotationSet) -> Judge:
+def root_of(names: str) -> tuple[int, int]:
+    """The hips of a keypoint set, whose middle is the root of MPJPE."""
+    index = skeleton.keypoint_set(names).index
+    return index("left_hip"), index("right_hip")
+
+
+def make_judge(path: str, annotations: records.AnnotationSet, names: str = JOINTS) -> Judge:
     """The judge of a body file. Joints that never move in the truth are left out of rotation errors."""
     model = body.load_body(config.locate(path))
     moving = skeleton.MOVING_JOINTS
@@ -63,8 +72,8 @@ def make_judge(path: str, annotations: records.AnnotationSet) -> Judge:
         moving = tuple(j for j in range(1, 24) if spread[j] > 1e-3)
     kind = _image_kind(annotations) or "labels"
     keypoints = annotate.keypoints_of(path, model, annotations, kind)
-    joints = body.fold_keypoints(model, body.load_regressor(config.locate(path), JOINTS))
-    return Judge(model, joints, keypoints.image, moving)
+    joints = body.fold_keypoints(model, body.load_regressor(config.locate(path), names))
+    return Judge(model, joints, keypoints.image, moving, names)
 
 
 def _image_kind(annotations: records.AnnotationSet) -> annotate.Kind | None:
@@ -81,7 +90,7 @@ def truth_of(judge: Judge, annotations: records.AnnotationSet) -> Truth:
     known = None if a.pose is None or a.betas is None else Pose(a.pose, a.betas)
     same = np.full(records.count(a), True) if a.gender is None else a.gender == "neutral"
     if a.keypoints3d is not None and (known is None or not same.all()):
-        index = np.asarray(skeleton.keypoint_map(a.keypoints3d_set or "", JOINTS))
+        index = np.asarray(skeleton.keypoint_map(a.keypoints3d_set or "", judge.names))
         joints = (
             a.keypoints3d[:, np.maximum(index, 0)] * np.asarray(index >= 0, np.float32)[:, None]
         )
@@ -99,13 +108,13 @@ def score(judge: Judge, pred: Pose, truth: Truth, chunk: int = 256) -> Scores:
     for first in range(0, count, chunk):
         index = np.minimum(np.arange(first, first + chunk), count - 1)  # One compiled shape.
         piece = jax.tree.map(lambda x, i=index: jnp.asarray(np.asarray(x)[i]), (pred, truth))
-        parts.append(jax.device_get(_score(*judge[:3], *piece, judge.moving)))
+        parts.append(jax.device_get(_score(*judge[:3], *piece, judge.moving, root_of(judge.names))))
     joined = jax.tree.map(lambda *xs: np.concatenate(xs)[:count], *parts)
     return Scores(*(np.asarray(x, np.float64) for x in joined))
 
 
-@functools.partial(jax.jit, static_argnames="moving")
-def _score(model, joint_model, image_model, pred: Pose, truth: Truth, moving) -> Scores:
+@functools.partial(jax.jit, static_argnames=("moving", "root"))
+def _score(model, joint_model, image_model, pred: Pose, truth: Truth, moving, root) -> Scores:
     points = body.pose_keypoints(joint_model, pred.rotations, pred.betas)
     unknown = jnp.full(points.shape[0], jnp.nan)
     scores = Scores(*[unknown] * len(Scores._fields))
@@ -115,7 +124,7 @@ def _score(model, joint_model, image_model, pred: Pose, truth: Truth, moving) ->
         scores = scores._replace(pve_mm=jnp.where(truth.same_body, scores.pve_mm, jnp.nan))
     if truth.joints is not None:
         true, weight = truth.joints[..., :3], truth.joints[..., 3]
-        ours, theirs = (metrics.center(x, HIPS) for x in (points, true))
+        ours, theirs = (metrics.center(x, root) for x in (points, true))
         scores = scores._replace(
             mpjpe_mm=_known(metrics.mpjpe_mm(ours, theirs, weight), weight),
             pa_mpjpe_mm=_known(metrics.pa_mpjpe_mm(points, true, weight), weight),
@@ -187,7 +196,9 @@ def summary(row: Row, base: Scores, groups: np.ndarray) -> dict[str, Any]:
         # Below a hundredth of a millimetre a sample has not moved.
         "improved": float(np.mean(known < -0.01)) if len(known) else float("nan"),
         "harmed": float(np.mean(known > HARM_MM)) if len(known) else float("nan"),
-        "pa_p95_mm": float(np.nanquantile(row.scores.pa_mpjpe_mm, 0.95)) if len(known) else float("nan"),
+        "pa_p95_mm": float(np.nanquantile(row.scores.pa_mpjpe_mm, 0.95))
+        if len(known)
+        else float("nan"),
         "ms_per_frame": row.ms_per_frame,
     }
 
@@ -197,10 +208,10 @@ def _mean(values: np.ndarray) -> float:
 
 
 _COLUMNS = (
-    ("MPJPE", 7), ("PA-MPJPE", 10), ("change [95 %]", 23), ("rot deg", 9), ("change [95 %]", 23),
-    ("PVE", 7), ("2D px", 7), ("better", 8), ("worse", 7), ("ms", 8),
+    ("MPJPE", 7), ("PA", 7), ("change 95 %", 16), ("rot deg", 8), ("change 95 %", 16),
+    ("PVE", 7), ("2D px", 7), ("better", 7), ("worse", 6), ("ms", 7),
 )  # fmt: skip
-_NAMES = (36, 12)
+_NAMES = (25, 11)
 
 
 def header() -> str:
@@ -231,7 +242,7 @@ def _share(value: float) -> str:
 
 
 def _interval(s: dict, name: str, unit: str, digits: int) -> str:
-    value, (low, high) = s[f"{name}_{unit}"], s[f"{name}_95"]
-    if not np.isfinite(value) or (value == low == high == 0.0):
+    low, high = s[f"{name}_95"]
+    if not np.isfinite(s[f"{name}_{unit}"]) or low == high == 0.0:
         return "-"
-    return f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"[{low:+.{digits}f},{high:+.{digits}f}]"

@@ -56,7 +56,9 @@ def guide(
 def levels(start: int, stride: int) -> tuple[int, ...]:
     """Times 0, stride, ..., start of the inversion."""
     if stride < 1 or start < stride or start % stride:
-        raise ValueError(f"guidance: wanted start as a multiple of stride, got {start} and {stride}")
+        raise ValueError(
+            f"guidance: wanted start as a multiple of stride, got {start} and {stride}"
+        )
     return tuple(range(0, start + 1, stride))
 
 
@@ -78,6 +80,10 @@ def invert_and_guide(
     strength and rounds may be traced: a sweep over them compiles once.
     """
     times = levels(start, stride)
+    if start >= len(schedule.betas):
+        raise ValueError(
+            f"guidance: wanted start below the {len(schedule.betas)} steps of the schedule, got {start}"
+        )
     guided = guide(denoiser, schedule, energy, strength, through_network=through_network)
 
     def one_round(_, x):

@@ -50,7 +50,9 @@ def load_set(run: config.Run, data: str) -> records.AnnotationSet:
     if data != "demo":
         return records.read(data)
     if not run.parts.frontend:
-        raise ValueError("data demo: wanted a keypoint frontend, found none; pass --parts.frontend FILE")
+        raise ValueError(
+            "data demo: wanted a keypoint frontend, found none; pass --parts.frontend FILE"
+        )
     paths = (config.locate(path) for path in (run.parts.frontend, run.data.body))
     return simulate.demo_sets(*paths)[1]
 

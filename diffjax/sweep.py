@@ -93,6 +93,20 @@ def make_problem(
     )
 
 
+def _check_truth(problem: Problem, error: str, where: str) -> None:
+    """ValueError unless the oracle finds what it minimises."""
+    if problem.truth.image is None and error == "reprojection":
+        raise ValueError(
+            f"{where}: field labels2d: wanted 2D keypoints and their camera for search.error "
+            "reprojection, found none; pass --search.error pa_mpjpe, or add them"
+        )
+    if problem.truth.image is None and problem.truth.joints is None:
+        raise ValueError(
+            f"{where}: fields pose, keypoints3d, labels2d, keypoints2d: wanted something to judge "
+            "by, found nothing; add one of them, or refine without a table: scripts/refine.py"
+        )
+
+
 def _pixels(model, poses: Pose, evidence: Evidence) -> Float[Array, "starts batch"]:
     """Reprojection error of every candidate in px, translation solved."""
     points = body.pose_keypoints(model, poses.rotations, poses.betas)
@@ -100,16 +114,24 @@ def _pixels(model, poses: Pose, evidence: Evidence) -> Float[Array, "starts batc
     return energies.reprojection_error_px(points, energies.place(points, spread, 0.1), spread)
 
 
-def _true_error(judge: evaluate.Judge, name: str, poses: Pose, truth: evaluate.Truth):
+class _Seen(NamedTuple):
+    """The keypoints that choosers compare."""
+
+    joints: body.KeypointModel
+    image: body.KeypointModel
+    evidence: dict[annotate.Kind, body.KeypointModel]
+
+
+def _true_error(seen: _Seen, run: config.Search, poses: Pose, truth: evaluate.Truth):
     """What the oracle minimises: mm to the true joints, or px where the truth is 2D."""
-    if name == "reprojection" or truth.joints is None:
-        assert truth.image is not None, "checked by make_problem"
-        return _pixels(judge.image, poses, truth.image)
-    points = body.pose_keypoints(judge.joints, poses.rotations, poses.betas)
+    if run.error == "reprojection" or truth.joints is None:
+        assert truth.image is not None, "checked by _check_truth"
+        return _pixels(seen.image, poses, truth.image)
+    points = body.pose_keypoints(seen.joints, poses.rotations, poses.betas)
     true, weight = jnp.asarray(truth.joints[..., :3]), jnp.asarray(truth.joints[..., 3])
-    if name == "pa_mpjpe":
+    if run.error == "pa_mpjpe":
         return metrics.pa_mpjpe_mm(points, true, weight)
-    ours, theirs = (metrics.center(jnp.asarray(x), evaluate.HIPS) for x in (points, true))
+    ours, theirs = (metrics.center(x, evaluate.root_of(run.keypoints)) for x in (points, true))
     return metrics.mpjpe_mm(ours, theirs, weight)
 
 
@@ -146,7 +168,8 @@ def search_all(
     models = {k: annotate.keypoints_of(kit.body_path, kit.model, a, k).image for k in kinds}
     count = len(problem.groups)
     batch = (problem.estimate, problem.truth, problem.evidence, np.arange(count, dtype=np.int32))
-    shared = (parts.denoiser.prior, parts.judge, models, np.int32(fixed), np.int32(seed))
+    seen = _Seen(parts.judge.joints, parts.judge.image, models)
+    shared = (parts.denoiser.prior, seen, np.int32(fixed), np.int32(seed))
     size = max(2, _SLOTS // (run.max_step + 1))
     work = _search_work(parts.denoiser.layout, run)
     return annotate.in_chunks(work, batch, *shared, size=size, label="step search")
@@ -156,12 +179,12 @@ def search_all(
 def _search_work(layout: pose.Layout, run: config.Search):
     """The search of a piece: one function for each static setting, so that it is compiled once."""
 
-    def work(batch, prior, judge, models, fixed, seed):
+    def work(batch, prior, seen, fixed, seed):
         estimate, truth, evidence, ids = batch
         poses = _candidates(annotate.LoadedPrior(prior, layout), run, estimate, ids, seed)
         families = {"oracle": poses} | _controls(seed, ids, estimate, poses)
-        curves = {name: _true_error(judge, run.error, p, truth) for name, p in families.items()}
-        for kind, model in models.items():
+        curves = {name: _true_error(seen, run, p, truth) for name, p in families.items()}
+        for kind, model in seen.evidence.items():
             families[kind] = poses
             curves[kind] = _pixels(model, poses, evidence[kind])
         picks = {n: search.choose(jnp.moveaxis(c, 0, -1), run.patience) for n, c in curves.items()}
@@ -180,10 +203,10 @@ def _controls(seed: Array, ids: Array, estimate: Pose, poses: Pose) -> dict[str,
     moves = controls.candidate_moves(estimate, poses)
     key = jax.random.fold_in(jax.random.key(seed + 1), ids[0])
     return {
-        "control: random directions": controls.apply_moves(
+        "control, random moves": controls.apply_moves(
             estimate, controls.same_size_moves(key, moves)
         ),
-        "control: another's moves": controls.apply_moves(estimate, controls.other_moves(moves)),
+        "control, another's moves": controls.apply_moves(estimate, controls.other_moves(moves)),
     }
 
 
@@ -209,7 +232,7 @@ def rows(parts: Parts, problem: Problem, run: config.Run, searched: Searched, se
     yield row("paper, ORACLE", "the truth", searched.chosen["oracle"], search_ms)
     for name in searched.chosen:
         if name.startswith("control"):
-            yield row(f"{name}, ORACLE", "the truth", searched.chosen[name], nan)
+            yield row(name, "the truth", searched.chosen[name], nan)
     for kind in problem.evidence:
         again = rerun_frontend(parts.frontend, problem, kind)
         if again is not None:
@@ -243,7 +266,8 @@ def _again(batch, params):
 
 def load_parts(run: config.Run, workdir: Path, annotations: records.AnnotationSet) -> Parts:
     """Everything that the run names; what was trained for another body is refused."""
-    judge = evaluate.make_judge(run.data.body, annotations)
+    names = evaluate.JOINTS if run.search.error == "reprojection" else run.search.keypoints
+    judge = evaluate.make_judge(run.data.body, annotations, names)
     denoiser = annotate.load_prior(run.parts.denoiser or workdir, judge.model)
     prior = annotate.load_prior(run.parts.prior, judge.model) if run.parts.prior else denoiser
     residuals, frontend = run.parts.residuals, run.parts.frontend
@@ -284,9 +308,11 @@ def sweep(
     kinds = kinds or annotate.kinds_of(test)
     parts = load_parts(run, workdir, test)
     problem = make_problem(parts.judge, test, kinds, run.data.test)
+    _check_truth(problem, run.search.error, run.data.test)
     fixed = 0
     if val is not None:
         held_out = make_problem(parts.judge, val, kinds, run.data.val)
+        _check_truth(held_out, run.search.error, run.data.val)
         fixed = best_fixed_step(search_all(parts, held_out, run.search, 0)[0].curve)
     searched, search_ms = search_all(parts, problem, run.search, fixed)
     summaries, base = [], None
@@ -327,7 +353,7 @@ def _explain(searched: Searched, seconds: float) -> str:
     calls = int(np.sum(searched.stop * (searched.stop + 1) // 2))
     return (
         f"\nThe oracle gains {gain:.2f} by looking at the truth. Under the same oracle moves that know nothing gain "
-        + ", ".join(f"{k:.2f} ({name.removeprefix('control: ')})" for name, k in known)
+        + ", ".join(f"{k:.2f} ({name.removeprefix('control, ')})" for name, k in known)
         + ".\nOracle minus control, what the denoiser itself is worth: "
         + ", ".join(f"{gain - k:+.2f}" for _, k in known)
         + f".\nAlgorithm 1 needs {calls} denoiser calls here. {seconds:.0f} s in all."
@@ -356,11 +382,12 @@ def _draw(
     workdir: Path, run: config.Run, parts: Parts, problem: Problem, searched: Searched, made
 ) -> None:
     """The paper's Fig. 4, and its Fig. 5 for a person whom both the oracle and the guidance help."""
-    name, unit = _QUANTITY[run.search.error]
+    solid = problem.truth.joints is not None
+    name, unit = _QUANTITY[run.search.error if solid else "reprojection"]
     plots.loss_against_step(
         searched.curve, workdir / "loss_against_step.png", quantity=name, unit=unit
     )
-    guided = [row for row in made.values() if row.name == "guided"][:1]
+    guided = [row for row in made.values() if row.name == "guided" and solid][:1]
     who = _example(searched, guided)
     best = int(searched.steps["oracle"][who])
     steps = sorted({0, best // 2, best, run.search.max_step})
@@ -380,7 +407,8 @@ def _draw(
         shown.append((title, jax.tree.map(lambda x: x[who], row.people)))
     if problem.truth.pose is not None:
         shown.append(("truth", jax.tree.map(lambda x: x[who], problem.truth.pose)))
-    meshes = [body.pose_body(parts.kit.model, p.rotations, p.betas).vertices for _, p in shown]
+    pose_body = jax.jit(body.pose_body)
+    meshes = [pose_body(parts.kit.model, p.rotations, p.betas).vertices for _, p in shown]
     faces = body.load_faces(config.locate(run.data.body))
     plots.bodies(meshes, faces, [title for title, _ in shown], workdir / "bodies.png")
 

@@ -70,7 +70,9 @@ residual, move = jax.jit(baselines.residual), jax.jit(baselines.move)
 pose_keypoints = jax.jit(body.pose_keypoints)
 
 
-@pytest.mark.parametrize(("batch", "angle"), [((), 3.0), ((1,), 0.0), ((2, 3), 1e-8), ((2, 3), 0.5)])
+@pytest.mark.parametrize(
+    ("batch", "angle"), [((), 3.0), ((1,), 0.0), ((2, 3), 1e-8), ((2, 3), 0.5)]
+)
 def test_a_move_undoes_the_residual(batch, angle, rng):
     pred = person(batch, rng)
     axis = rng.normal(size=(*batch, 24, 3))
@@ -137,7 +139,9 @@ def test_without_evidence_the_fit_stays_put(keypoints, energy, rng):
 
 
 @pytest.mark.parametrize(("of_2d", "of_3d"), [(1.0, 0.0), (0.0, 1.0)])
-def test_exact_evidence_and_a_weak_prior_reach_the_truths_keypoints(of_2d, of_3d, keypoints, energy, rng):
+def test_exact_evidence_and_a_weak_prior_reach_the_truths_keypoints(
+    of_2d, of_3d, keypoints, energy, rng
+):
     truth = person((4,), rng)
     estimate = move(truth, jnp.asarray(rng.normal(size=(4, SIZE)) * 0.15, jnp.float32))
     evidence = observe(keypoints, truth, of_2d, of_3d)
@@ -172,7 +176,9 @@ def test_the_fit_moves_where_the_frontend_errs(keypoints, energy, rng):
     estimate, truth = person((4,), rng), person((4,), rng)
     errs = np.zeros(SIZE, np.float32)
     errs[3 * 16 : 3 * 17] = 0.5  # The left shoulder.
-    found = fit(estimate, observe(keypoints, truth), baselines.ErrorModel(np.diag(errs)), 1e-2, energy)
+    found = fit(
+        estimate, observe(keypoints, truth), baselines.ErrorModel(np.diag(errs)), 1e-2, energy
+    )
     moved = np.abs(residual(estimate, found)).max(0)
     assert moved[48:51].max() > 0.05
     np.testing.assert_allclose(np.delete(moved, [48, 49, 50]), 0.0, atol=1e-5)

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from scipy.spatial import transform
 
-from diffjax import body, rotations, skeleton
+from diffjax import body, config, rotations, skeleton
 
 
 def random_input(batch, rng, angle=1.0):
     v = jnp.asarray(rng.normal(size=(*batch, 24, 3)) * angle, jnp.float32)
-    return rotations.matrix_from_axis_angle(v), jnp.asarray(rng.normal(size=(*batch, 10)), jnp.float32)
+    return rotations.matrix_from_axis_angle(v), jnp.asarray(
+        rng.normal(size=(*batch, 10)), jnp.float32
+    )
 
 
 @pytest.mark.parametrize("batch", [(), (1,), (2, 3)])
@@ -93,8 +95,11 @@ def test_gradients_are_finite_at_special_angles(toy_body, angle):
 def smplx_pair(tmp_path_factory):
     """One official-style pickle with seeded pose blend shapes, read by us and by smplx."""
     smplx = pytest.importorskip("smplx", reason="the oracle is in the dev extra")
-    with np.load("converted_weights/open_body.npz") as file:
-        arrays = {k: file[k] for k in ("v_template", "shapedirs", "J_regressor", "weights", "kintree_table", "f")}
+    with np.load(config.locate("converted_weights/open_body.npz")) as file:
+        arrays = {
+            k: file[k]
+            for k in ("v_template", "shapedirs", "J_regressor", "weights", "kintree_table", "f")
+        }
     arrays = {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in arrays.items()}
     random = np.random.default_rng(5)
     arrays["posedirs"] = random.normal(size=(len(arrays["v_template"]), 3, 207)) * 0.01
@@ -130,7 +135,9 @@ def test_vertices_joints_and_gradients_equal_smplx(smplx_pair, rng):
         lambda r, b: jnp.mean(body.pose_body(model, r, b).vertices * pull), argnums=(0, 1)
     )(matrices, betas)
     for gradient, tensor in zip(ours, tensors):
-        np.testing.assert_allclose(gradient, tensor.grad, atol=1e-4 * float(tensor.grad.abs().max()))
+        np.testing.assert_allclose(
+            gradient, tensor.grad, atol=1e-4 * float(tensor.grad.abs().max())
+        )
 
 
 def test_a_missing_body_says_where_one_is(tmp_path):

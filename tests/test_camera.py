@@ -10,7 +10,9 @@ from diffjax import camera
 
 def make(batch, rng):
     one = jnp.ones((*batch, 2), jnp.float32)
-    cam = camera.Camera(1500.0 * one, jnp.asarray([960.0, 540.0]) * one, jnp.asarray([1920.0, 1080.0]) * one)
+    cam = camera.Camera(
+        1500.0 * one, jnp.asarray([960.0, 540.0]) * one, jnp.asarray([1920.0, 1080.0]) * one
+    )
     points = jnp.asarray(rng.normal(size=(*batch, 17, 3)) * 0.5, jnp.float32)
     translation = jnp.asarray([0.3, -0.2, 6.0], jnp.float32) + jnp.zeros((*batch, 3), jnp.float32)
     return cam, points, translation
@@ -21,7 +23,9 @@ def test_fit_translation_recovers_an_exact_translation(batch, rng):
     cam, points, translation = make(batch, rng)
     pixels = camera.project(cam, points + translation[..., None, :])
     evidence = jnp.concatenate([pixels, jnp.ones_like(pixels[..., :1])], -1)
-    np.testing.assert_allclose(camera.fit_translation(cam, points, evidence), translation, atol=2e-4)
+    np.testing.assert_allclose(
+        camera.fit_translation(cam, points, evidence), translation, atol=2e-4
+    )
 
 
 def test_fit_translation_ignores_keypoints_of_confidence_zero(rng):
@@ -29,14 +33,18 @@ def test_fit_translation_ignores_keypoints_of_confidence_zero(rng):
     pixels = camera.project(cam, points + translation[..., None, :])
     evidence = jnp.concatenate([pixels, jnp.ones_like(pixels[..., :1])], -1)
     evidence = evidence.at[:, :5].set(jnp.asarray([9e3, -9e3, 0.0]))
-    np.testing.assert_allclose(camera.fit_translation(cam, points, evidence), translation, atol=2e-4)
+    np.testing.assert_allclose(
+        camera.fit_translation(cam, points, evidence), translation, atol=2e-4
+    )
 
 
 @pytest.mark.parametrize("seen", [0, 1, 2])
 def test_fit_translation_is_finite_with_little_or_no_evidence(seen, rng):
     cam, points, _ = make((), rng)
     evidence = jnp.zeros((17, 3), jnp.float32).at[:seen].set(jnp.asarray([960.0, 540.0, 1.0]))
-    value, gradient = jax.value_and_grad(lambda p: camera.fit_translation(cam, p, evidence).sum())(points)
+    value, gradient = jax.value_and_grad(lambda p: camera.fit_translation(cam, p, evidence).sum())(
+        points
+    )
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
 
@@ -46,7 +54,9 @@ def test_projection_matches_the_pinhole_matrix(rng):
     k = np.array([[1500.0, 0, 960.0], [0, 1500.0, 540.0], [0, 0, 1]])
     homogeneous = (np.asarray(points) + np.asarray(translation)) @ k.T
     np.testing.assert_allclose(
-        camera.project(cam, points + translation), homogeneous[:, :2] / homogeneous[:, 2:], rtol=1e-5
+        camera.project(cam, points + translation),
+        homogeneous[:, :2] / homogeneous[:, 2:],
+        rtol=1e-5,
     )
 
 

@@ -40,7 +40,9 @@ def test_random_directions_keep_every_joints_angle_and_the_length_of_betas(moves
 
 
 def test_random_directions_know_nothing_of_the_moves(moves):
-    found = np.asarray(controls.same_size_moves(jax.random.key(1), jnp.tile(moves[1:], (100, 1, 1))))
+    found = np.asarray(
+        controls.same_size_moves(jax.random.key(1), jnp.tile(moves[1:], (100, 1, 1)))
+    )
     ours, theirs = (x.reshape(-1, 82) for x in (found, np.tile(moves[1:], (100, 1, 1))))
     cosine = np.sum(ours * theirs, -1) / np.linalg.norm(theirs, axis=-1) ** 2
     assert abs(cosine.mean()) < 4 * cosine.std() / np.sqrt(len(cosine))

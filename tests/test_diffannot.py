@@ -65,7 +65,9 @@ def assert_valid(people):
 def test_an_unknown_mode_is_refused(keypoints, rng):
     truth = tiny.person((N,), rng)
     evidence = tiny.observe(keypoints, truth)
-    with pytest.raises(ValueError, match=r"mode: wanted one of \['fast', 'guided', 'paper'\], got 'best'"):
+    with pytest.raises(
+        ValueError, match=r"mode: wanted one of \['fast', 'guided', 'paper'\], got 'best'"
+    ):
         diffannot.refine(truth, evidence, keypoints, mode="best")
 
 
@@ -79,6 +81,15 @@ def test_refine_hands_everything_to_the_named_mode(mode, keypoints, rng, monkeyp
     assert args[3:] == ("prior",)
     assert args[0] is truth
     assert settings == {"size": 3}
+
+
+def test_a_start_beyond_the_schedule_is_refused(keypoints, rng):
+    """JAX would read the last row instead."""
+    truth = tiny.person((N,), rng)
+    known = prior("sixd154")._replace(schedule=schedule.make_schedule("linear", 40))
+    evidence = tiny.observe(keypoints, truth)
+    with pytest.raises(ValueError, match="start below the 40 steps of the schedule, got 50"):
+        diffannot.refine_jit(truth, evidence, keypoints, known, diffannot.GuidedSettings())
 
 
 def test_without_strength_guided_is_about_the_input(keypoints, rng):
@@ -120,7 +131,12 @@ def test_what_comes_out_is_a_body_whatever_goes_in(mode, keypoints, rng):
     sound = tiny.person((N,), rng)
     evidence = tiny.observe(keypoints, tiny.person((N,), rng))
     garbage = Pose(
-        sound.rotations.at[0].multiply(3.0).at[1, 4].set(0.0).at[2].set(jnp.asarray(rng.normal(size=(24, 3, 3)), jnp.float32)),
+        sound.rotations.at[0]
+        .multiply(3.0)
+        .at[1, 4]
+        .set(0.0)
+        .at[2]
+        .set(jnp.asarray(rng.normal(size=(24, 3, 3)), jnp.float32)),
         sound.betas.at[3].set(1e3),
     )
     wild = evidence._replace(
@@ -178,7 +194,9 @@ def test_the_paper_is_the_step_search_and_its_best_step_a_body(keypoints, rng):
     x = pose.standardise(vectors, pose.vector_from_pose(estimate, "rotmat226"))
     known = prior("rotmat226")
     how = {"max_step": 6, "patience": 2, "key": jax.random.key(3)}
-    wanted = jax.jit(lambda x: search.search_steps(known.denoiser, SCHEDULE, x, error, context, **how))(x)
+    wanted = jax.jit(
+        lambda x: search.search_steps(known.denoiser, SCHEDULE, x, error, context, **how)
+    )(x)
     np.testing.assert_array_equal(found.step, wanted.step)
     np.testing.assert_allclose(found.curve, wanted.curve, rtol=1e-4)
     assert_valid(refined.pose)

@@ -17,7 +17,9 @@ def keypoints(toy_body):
 
 def person(batch, rng, scale=0.4):
     v = jnp.asarray(rng.normal(size=(*batch, 24, 3)) * scale, jnp.float32)
-    return Pose(rotations.matrix_from_axis_angle(v), jnp.asarray(rng.normal(size=(*batch, 10)), jnp.float32))
+    return Pose(
+        rotations.matrix_from_axis_angle(v), jnp.asarray(rng.normal(size=(*batch, 10)), jnp.float32)
+    )
 
 
 def observe(keypoints, pose):
@@ -28,7 +30,9 @@ def observe(keypoints, pose):
     cam = camera.Camera(1500 * two, 500 * two, 1000 * two)
     pixels = camera.project(cam, points + jnp.asarray([0.2, -0.1, 6.0]))
     one = jnp.ones((*batch, 17, 1), jnp.float32)
-    return Evidence(jnp.concatenate([pixels, one], -1), jnp.concatenate([points + 3.0, one], -1), cam)
+    return Evidence(
+        jnp.concatenate([pixels, one], -1), jnp.concatenate([points + 3.0, one], -1), cam
+    )
 
 
 def all_energies(keypoints):
@@ -92,14 +96,18 @@ def test_one_outlier_moves_the_robust_translation_less(keypoints, rng):
     points = body.pose_keypoints(keypoints, truth.rotations, truth.betas)
     spoiled = evidence._replace(keypoints2d=evidence.keypoints2d.at[0, :2].add(150.0))
     true = np.asarray([0.2, -0.1, 6.0])
-    plain, robust = (np.abs(energies.place(points, spoiled, w) - true).max() for w in (jnp.inf, 0.05))
+    plain, robust = (
+        np.abs(energies.place(points, spoiled, w) - true).max() for w in (jnp.inf, 0.05)
+    )
     assert robust < 0.5 * plain
 
 
 def test_the_gradient_equals_finite_differences(keypoints, rng):
     truth, other = person((), rng), person((), rng)
     evidence = observe(keypoints, truth)
-    energy = energies.reprojection(keypoints)  # Without the robust reweighting, which is held fixed.
+    energy = energies.reprojection(
+        keypoints
+    )  # Without the robust reweighting, which is held fixed.
 
     def f(betas):
         return energy(Pose(other.rotations, betas), evidence)
@@ -113,6 +121,8 @@ def test_reprojection_error_is_in_pixels(keypoints, rng):
     truth = person((), rng)
     evidence = observe(keypoints, truth)
     points = body.pose_keypoints(keypoints, truth.rotations, truth.betas)
-    shifted = evidence._replace(keypoints2d=evidence.keypoints2d.at[..., :2].add(jnp.asarray([3.0, 4.0])))
+    shifted = evidence._replace(
+        keypoints2d=evidence.keypoints2d.at[..., :2].add(jnp.asarray([3.0, 4.0]))
+    )
     error = energies.reprojection_error_px(points, jnp.asarray([0.2, -0.1, 6.0]), shifted)
     np.testing.assert_allclose(error, 5.0, rtol=1e-3)

@@ -74,8 +74,12 @@ def test_the_rotation_error_is_of_the_joints_that_move_in_the_truth(path, people
     judge = evaluate.make_judge(path, known)
     assert judge.moving == (20, 21, 22, 23)
     pred = still.copy()
-    pred[:, [2, 21]] = rotations.matrix_from_axis_angle(jnp.asarray([np.deg2rad(20), 0, 0])) @ pred[:, [2, 21]]
-    found = evaluate.score(judge, Pose(pred, people.betas), evaluate.truth_of(judge, known), chunk=4)
+    pred[:, [2, 21]] = (
+        rotations.matrix_from_axis_angle(jnp.asarray([np.deg2rad(20), 0, 0])) @ pred[:, [2, 21]]
+    )
+    found = evaluate.score(
+        judge, Pose(pred, people.betas), evaluate.truth_of(judge, known), chunk=4
+    )
     np.testing.assert_allclose(found.rotation_deg, 5.0, rtol=1e-3)
 
 
@@ -195,7 +199,9 @@ def test_unknown_values_are_left_out_of_the_interval():
 
 def made(pa, **others):
     nothing = np.full(len(pa), np.nan)
-    values = dict.fromkeys(evaluate.Scores._fields, nothing) | {"pa_mpjpe_mm": np.asarray(pa)} | others
+    values = (
+        dict.fromkeys(evaluate.Scores._fields, nothing) | {"pa_mpjpe_mm": np.asarray(pa)} | others
+    )
     return evaluate.Scores(**values)
 
 
@@ -215,8 +221,11 @@ def test_a_summary_counts_who_gains_and_who_is_harmed():
 def test_header_and_lines_line_up(pa, rng):
     scores = evaluate.Scores(*(np.full(4, pa) for _ in evaluate.Scores._fields))
     base = evaluate.Scores(*(rng.uniform(80, 90, 4) for _ in evaluate.Scores._fields))
-    names = ["estimate", "control: random directions, ORACLE", "paper, fixed step 1000"]
-    rows = [evaluate.Row(name, "detections", scores, ms) for name, ms in zip(names, (np.nan, 1.0, 12345.6))]
+    names = ["estimate", "control, random moves", "paper, fixed step 1000"]
+    rows = [
+        evaluate.Row(name, "detections", scores, ms)
+        for name, ms in zip(names, (np.nan, 1.0, 12345.6))
+    ]
     lines = [evaluate.line(evaluate.summary(row, base, np.arange(4))) for row in rows]
     head, rule = evaluate.header().split("\n")
     assert {len(text) for text in (*lines, head, rule)} == {len(head)}

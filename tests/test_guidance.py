@@ -23,7 +23,9 @@ def pull(x_0, target):
 def test_without_strength_guidance_changes_nothing(rng):
     x, target = (jnp.asarray(rng.normal(size=(4, 6)), jnp.float32) for _ in range(2))
     guided = guidance.guide(gaussian_denoiser, SCHEDULE, pull, 0.0)
-    np.testing.assert_array_equal(guided(x, jnp.asarray(30), target), gaussian_denoiser(x, jnp.asarray(30), None))
+    np.testing.assert_array_equal(
+        guided(x, jnp.asarray(30), target), gaussian_denoiser(x, jnp.asarray(30), None)
+    )
 
 
 @pytest.mark.parametrize("through", [True, False])
@@ -53,7 +55,14 @@ def test_guided_eps_form_equals_guided_x0_form(rng):
 
 def run(x, target, strength, rounds, through=True):
     return guidance.invert_and_guide(
-        gaussian_denoiser, SCHEDULE, pull, x, target, strength=strength, rounds=rounds, through_network=through
+        gaussian_denoiser,
+        SCHEDULE,
+        pull,
+        x,
+        target,
+        strength=strength,
+        rounds=rounds,
+        through_network=through,
     )
 
 
@@ -80,7 +89,9 @@ def test_strength_and_rounds_do_not_recompile(rng):
 
 def test_samples_do_not_interact(rng):
     x, target = (jnp.asarray(rng.normal(size=(5, 6)), jnp.float32) for _ in range(2))
-    np.testing.assert_allclose(run(x, target, 2.0, 3)[1:2], run(x[1:2], target[1:2], 2.0, 3), atol=1e-5)
+    np.testing.assert_allclose(
+        run(x, target, 2.0, 3)[1:2], run(x[1:2], target[1:2], 2.0, 3), atol=1e-5
+    )
 
 
 def test_a_huge_gradient_is_clipped(rng):

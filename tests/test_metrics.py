@@ -40,7 +40,9 @@ def test_pa_mpjpe_ignores_a_similarity_and_mpjpe_sees_it(rng):
     turn = transform.Rotation.from_rotvec([0.3, -1.0, 0.5]).as_matrix().astype(np.float32)
     moved = 1.3 * pred @ turn.T + np.float32([0.1, 0.2, 3.0])
     before = metrics.pa_mpjpe_mm(jnp.asarray(pred), jnp.asarray(true))
-    np.testing.assert_allclose(metrics.pa_mpjpe_mm(jnp.asarray(moved), jnp.asarray(true)), before, rtol=1e-3)
+    np.testing.assert_allclose(
+        metrics.pa_mpjpe_mm(jnp.asarray(moved), jnp.asarray(true)), before, rtol=1e-3
+    )
     assert float(metrics.mpjpe_mm(jnp.asarray(moved), jnp.asarray(true)).min()) > 1000
 
 
@@ -76,7 +78,9 @@ def test_the_gradient_is_finite_at_a_perfect_match_and_for_a_collapsed_person(er
 def test_units_are_millimetres_and_degrees(rng):
     _, true = pair(rng)
     shifted = true + np.float32([0.003, 0.004, 0.0])
-    np.testing.assert_allclose(metrics.mpjpe_mm(jnp.asarray(shifted), jnp.asarray(true)), 5.0, rtol=1e-3)
+    np.testing.assert_allclose(
+        metrics.mpjpe_mm(jnp.asarray(shifted), jnp.asarray(true)), 5.0, rtol=1e-3
+    )
     turn = transform.Rotation.from_rotvec([0, 0.1, 0]).as_matrix().astype(np.float32)
     eye = jnp.broadcast_to(jnp.eye(3), (2, 24, 3, 3))
     np.testing.assert_allclose(
@@ -96,4 +100,6 @@ def test_pck_counts_and_auc_averages(rng):
     far = true.copy()
     far[:, :7] += 1.0
     np.testing.assert_allclose(metrics.pck(jnp.asarray(far), jnp.asarray(true)), 0.5)
-    np.testing.assert_allclose(metrics.auc(jnp.asarray(true), jnp.asarray(true)), 30 / 31, rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics.auc(jnp.asarray(true), jnp.asarray(true)), 30 / 31, rtol=1e-5
+    )

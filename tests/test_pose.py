@@ -8,7 +8,9 @@ from diffjax import pose, rotations
 
 
 def random_pose(batch, rng):
-    matrices = rotations.matrix_from_axis_angle(jnp.asarray(rng.normal(size=(*batch, 24, 3)), jnp.float32))
+    matrices = rotations.matrix_from_axis_angle(
+        jnp.asarray(rng.normal(size=(*batch, 24, 3)), jnp.float32)
+    )
     return pose.Pose(matrices, jnp.asarray(rng.normal(size=(*batch, 10)), jnp.float32))
 
 
@@ -35,7 +37,9 @@ def test_any_vector_becomes_rotations(layout, rng):
     x = jnp.asarray(rng.normal(size=(50, pose.VECTOR_SIZE[layout])), jnp.float32)
     r = np.asarray(pose.pose_from_vector(x, layout).rotations)
     np.testing.assert_allclose(np.linalg.det(r), 1.0, atol=1e-4)
-    np.testing.assert_allclose(r @ np.swapaxes(r, -1, -2), np.broadcast_to(np.eye(3), r.shape), atol=1e-5)
+    np.testing.assert_allclose(
+        r @ np.swapaxes(r, -1, -2), np.broadcast_to(np.eye(3), r.shape), atol=1e-5
+    )
 
 
 def test_standardising_gives_zero_mean_unit_std_and_comes_back(rng):

@@ -137,7 +137,6 @@ def test_the_main_command_writes_its_table_and_pictures(people, tmp_path):
 
 def test_the_example_writes_better_annotations(people):
     (example,) = blocks(README, "python")
-    example = example.replace('"converted_weights/', f'"{ROOT}/converted_weights/')
     done = run("-c", example, cwd=people.parent, cache=people.parent)
     assert done.returncode == 0, done.stderr
     before, after = records.read(people), records.read(people.parent / "better.npz")

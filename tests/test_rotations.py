@@ -82,7 +82,9 @@ def test_projection_onto_so3_equals_the_svd_in_float64(kind):
     ours = np.asarray(rotations.project_to_so3(jnp.asarray(matrix, jnp.float32)))
     np.testing.assert_allclose(ours[gap > 0.05], nearest[gap > 0.05], atol=5e-5)
     np.testing.assert_allclose(np.linalg.det(ours), 1.0, atol=1e-5)
-    np.testing.assert_allclose(np.swapaxes(ours, -1, -2) @ ours, np.eye(3)[None] + 0 * ours, atol=2e-6)
+    np.testing.assert_allclose(
+        np.swapaxes(ours, -1, -2) @ ours, np.eye(3)[None] + 0 * ours, atol=2e-6
+    )
 
 
 def test_projection_gradient_equals_finite_differences():
@@ -96,7 +98,9 @@ def test_projection_gradient_equals_finite_differences():
         exact, direction = np.asarray(matrix, np.float64), np.asarray(weight[::-1], np.float64)
 
         def value(m):
-            return float(jnp.sum(rotations.project_to_so3(jnp.asarray(m)) * np.asarray(weight, np.float64)))
+            return float(
+                jnp.sum(rotations.project_to_so3(jnp.asarray(m)) * np.asarray(weight, np.float64))
+            )
 
         slope = (value(exact + 1e-6 * direction) - value(exact - 1e-6 * direction)) / 2e-6
     np.testing.assert_allclose(jnp.sum(jax.grad(f)(matrix) * weight[::-1]), slope, rtol=1e-3)
@@ -107,7 +111,9 @@ def test_projection_gradient_equals_finite_differences():
 )
 def test_projection_is_finite_where_the_nearest_rotation_is_not_unique(matrix):
     m = jnp.asarray(matrix, jnp.float32)
-    value, gradient = jax.value_and_grad(lambda x: jnp.sum(rotations.project_to_so3(x) * x[::-1]))(m)
+    value, gradient = jax.value_and_grad(lambda x: jnp.sum(rotations.project_to_so3(x) * x[::-1]))(
+        m
+    )
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
 
@@ -137,5 +143,7 @@ def test_6d_gradient_is_finite_also_for_parallel_and_zero_columns(value):
 def test_geodesic_angle_is_the_angle_of_the_difference(angle):
     base = scipy_matrix(np.random.default_rng(4).normal(size=(50, 3)))
     turned = base @ scipy_matrix(vectors(angle))
-    ours = rotations.geodesic_angle(jnp.asarray(base, jnp.float32), jnp.asarray(turned, jnp.float32))
+    ours = rotations.geodesic_angle(
+        jnp.asarray(base, jnp.float32), jnp.asarray(turned, jnp.float32)
+    )
     np.testing.assert_allclose(ours, angle, atol=1e-5)

@@ -1,0 +1,238 @@
+"""From a set on disk to a better set: pieces add up to the whole, and what is absent is asked for."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from diffjax import annotate, config
+from diffjax.data import records
+from diffjax.methods import baselines
+from diffjax.pose import Pose, Refined
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_to_compile():
+    """What runs for milliseconds need not be optimised for seconds."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def people():
+    return tiny.annotations()
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("kit")
+    path, prior = tiny.write_body(directory / "body.npz"), tiny.write_model(directory / "prior.npz")
+    model = baselines.ErrorModel(0.2 * np.eye(82, dtype=np.float32))
+    return annotate.Kit(path, tiny.bones(), annotate.load_prior(prior, tiny.bones()), model)
+
+
+# Pieces.
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 100])
+def test_the_pieces_are_the_whole_compiled_once(size, rng):
+    batch = {"a": rng.normal(size=(7, 3)).astype(np.float32), "b": np.arange(7, dtype=np.int32)}
+    traced = []
+
+    def work(batch, factor):
+        traced.append(batch["a"].shape)
+        return {"sum": batch["a"].sum(-1) * factor, "b": batch["b"]}
+
+    found, ms = annotate.in_chunks(work, batch, np.float32(2.0), size=size, label="pieces")
+    np.testing.assert_allclose(found["sum"], 2 * batch["a"].sum(-1), rtol=1e-5)
+    np.testing.assert_array_equal(found["b"], batch["b"])
+    assert ms > 0
+    annotate.in_chunks(work, batch, np.float32(3.0), size=size, label="again")
+    assert len(traced) == 1
+    assert traced[0][0] <= size
+
+
+def test_another_shape_is_compiled_anew():
+    traced = []
+
+    def work(x, y):
+        traced.append(x.shape)
+        return x + y.sum()
+
+    for width in (1, 2, 2):
+        annotate.in_chunks(
+            work, np.zeros((4, 3), np.float32), np.ones(width, np.float32), size=2, label=""
+        )
+    assert len(traced) == 2
+
+
+def test_the_last_piece_is_filled_with_others(rng):
+    """Or a control that gives everyone another's move would give them their own."""
+    for count in (2, 3, 5, 7):
+        for size in (2, 3, 4):
+            found, _ = annotate.in_chunks(roll, np.arange(count), size=size, label="")
+            assert not np.any(found == np.arange(count))
+
+
+def roll(x):
+    return jnp.roll(x, len(x) // 2)
+
+
+# What is on disk.
+
+
+def test_evidence_is_one_kind_and_the_others_are_silent(people):
+    for kind, field in annotate.FIELD_OF.items():
+        found = annotate.evidence_of(people, kind)
+        given = found.keypoints3d if kind == "joints3d" else found.keypoints2d
+        silent = found.keypoints2d if kind == "joints3d" else found.keypoints3d
+        np.testing.assert_array_equal(given, getattr(people, field))
+        np.testing.assert_array_equal(silent[..., -1], 0.0)
+        np.testing.assert_array_equal(found.camera.focal_px, people.focal_px)
+    assert annotate.kinds_of(people) == annotate.KINDS
+
+
+def test_a_set_with_joints_alone_is_enough(people):
+    known = tiny.without(
+        people, "keypoints2d", "labels2d", "focal_px", "center_px", "image_size_px"
+    )
+    assert annotate.kinds_of(known) == ("joints3d",)
+    found = annotate.evidence_of(known, "joints3d")
+    assert all(np.isfinite(leaf).all() and len(leaf) == 7 for leaf in jax.tree.leaves(found))
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [("labels", "labels2d"), ("detections", "keypoints2d"), ("joints3d", "keypoints3d")],
+)
+def test_evidence_that_is_absent_is_asked_for_by_its_field(kind, field, people):
+    known = tiny.without(people, field)
+    others = ", ".join(repr(other) for other in annotate.KINDS if other != kind)
+    message = rf"set.npz: field {field}: wanted {kind}, found nothing; it holds \({others}\)"
+    with pytest.raises(ValueError, match=message):
+        annotate.evidence_of(known, kind, "set.npz")
+
+
+@pytest.mark.parametrize("field", ["focal_px", "center_px"])
+def test_pixels_without_a_camera_are_refused_with_a_way_out(field, people):
+    known = tiny.without(people, field)
+    with pytest.raises(
+        ValueError, match=r"set.npz: field focal_px, center_px: .*; add them .*or use --evidence"
+    ):
+        annotate.evidence_of(known, "labels", "set.npz")
+
+
+def test_stretched_estimates_are_rotations_and_good_ones_stay(people):
+    pred = people.pred_pose.copy()
+    pred[2] *= 1.001
+    found = annotate.estimate_of(dataclasses.replace(people, pred_pose=pred)).rotations
+    np.testing.assert_allclose(found, people.pred_pose, atol=1e-5)
+    np.testing.assert_array_equal(found[3:], people.pred_pose[3:])
+
+
+def test_the_error_model_is_that_of_the_file(tmp_path):
+    np.savez(tmp_path / "residuals.npz", covariance=0.25 * np.eye(82))
+    factor = annotate.load_error_model(tmp_path / "residuals.npz").factor
+    np.testing.assert_allclose(factor, 0.5 * np.eye(82), atol=1e-3)
+
+
+def not_a_zip(path):
+    path.write_bytes(b"nothing of the kind")
+
+
+@pytest.mark.parametrize(
+    ("write", "found"),
+    [
+        (lambda path: np.savez(path, other=np.eye(82)), "nothing"),
+        (lambda path: np.savez(path, covariance=np.eye(72)), r"\(72, 72\)"),
+        (lambda path: np.savez(path, covariance=np.full((82, 82), np.nan)), "NaN"),
+        (lambda path: np.savez(path, covariance=-np.eye(82)), "no covariance"),
+        (not_a_zip, "nothing"),
+        (lambda path: path.mkdir(), "nothing"),
+    ],
+)
+def test_what_is_no_error_model_is_refused(write, found, tmp_path):
+    path = tmp_path / "residuals.npz"
+    write(path)
+    message = rf"residuals.npz: field covariance: wanted .*found .*{found}.*; make it with"
+    with pytest.raises(ValueError, match=message):
+        annotate.load_error_model(path)
+
+
+def test_an_absent_error_model_says_how_it_is_made(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make_estimates"):
+        annotate.load_error_model(tmp_path / "none.npz")
+
+
+def test_a_prior_of_another_body_or_with_conditions_is_refused(kit, tmp_path, toy_body):
+    path = tiny.write_model(tmp_path / "prior.npz")
+    with pytest.raises(ValueError, match="field body: wanted body"):
+        annotate.load_prior(path, toy_body)
+    assert annotate.load_prior(path).layout == "sixd154"
+    loaded = annotate.checkpoint.load_model(path)
+    settings = dataclasses.replace(loaded.run.model, condition=("estimate",))
+    told = dataclasses.replace(loaded, run=dataclasses.replace(loaded.run, model=settings))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(annotate.checkpoint, "load_model", lambda *args, **named: told)
+        with pytest.raises(ValueError, match=r"field model.condition: wanted a prior without"):
+            annotate.load_prior(path)
+
+
+# Refining.
+
+
+@pytest.mark.parametrize("mode", ["guided", "fast"])
+def test_a_set_is_refined_towards_its_evidence(mode, kit, people):
+    # An untrained prior knows nothing: the smallest steps that show which way it goes.
+    settings = config.Guidance(strength=1.0, rounds=3, map_weight=0.1)
+    for kind, name in (("joints3d", "joints3d{}_mm"), ("labels", "reprojection{}_px")):
+        refined, ms = annotate.refine_set(kit, people, kind, settings, mode=mode)
+        before, after = (refined.quality[name.format(when)] for when in ("_before", ""))
+        assert before.shape == (7,)
+        assert after.mean() < before.mean()
+        assert ms > 0
+        records.check(annotate.with_refined(people, refined), "refined")
+
+
+def test_a_mode_that_lacks_its_part_says_which(kit, people):
+    settings = config.Guided().labels
+    with pytest.raises(ValueError, match=r"mode fast: .*pass --parts.residuals"):
+        annotate.refine_set(kit._replace(error_model=None), people, "labels", settings, mode="fast")
+    with pytest.raises(ValueError, match=r"mode guided: .*pass --parts.prior"):
+        annotate.refine_set(kit._replace(prior=None), people, "labels", settings)
+    with pytest.raises(ValueError, match="mode: wanted 'guided' or 'fast', got 'paper'"):
+        annotate.refine_set(kit, people, "labels", settings, mode="paper")
+
+
+def refined_as(people, seen):
+    """A refinement to other people, with 2D evidence of some."""
+    other = tiny.annotations(seed=9)
+    before = np.asarray(seen, np.float32)
+    quality = {"reprojection_before_px": before, "reprojection_px": 0.5 * before}
+    return Refined(Pose(other.pose, other.betas), np.full((7, 3), 2.0, np.float32), quality)
+
+
+def test_only_the_estimates_are_replaced(people):
+    refined = refined_as(people, np.ones(7))
+    found = annotate.with_refined(people, refined)
+    np.testing.assert_array_equal(found.pred_pose, refined.pose.rotations)
+    np.testing.assert_array_equal(found.pred_betas, refined.pose.betas)
+    np.testing.assert_array_equal(found.pred_cam_t, refined.translation)
+    for field in dataclasses.fields(people):
+        if not field.name.startswith("pred_"):
+            assert getattr(found, field.name) is getattr(people, field.name)
+
+
+def test_a_translation_that_no_pixel_tells_stays_as_it_was(people):
+    """The refinement has a person without 2D evidence stand anywhere."""
+    seen = np.array([1, 0, 1, 1, 1, 1, 0])
+    found = annotate.with_refined(people, refined_as(people, seen)).pred_cam_t
+    np.testing.assert_array_equal(found[seen == 0], people.pred_cam_t[seen == 0])
+    np.testing.assert_array_equal(found[seen == 1], 2.0)
+    unknown = tiny.without(people, "pred_cam_t")
+    assert annotate.with_refined(unknown, refined_as(people, 0 * seen)).pred_cam_t is None
+    assert annotate.with_refined(unknown, refined_as(people, 0 * seen + 1)).pred_cam_t is not None
