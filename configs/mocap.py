@@ -19,12 +19,6 @@ def get_config() -> config.Run:
         model=config.Model(kind="residual", width=256, depth=3, vector="sixd154"),
         train=config.Train(target="annotation", steps=2000, learning_rate=1e-3),
         search=config.Search(max_step=60, patience=10, sampler="ddpm", candidate="chain"),
-        # Chosen by scripts/tune.py on the validation set.
-        guided=config.Guided(
-            labels=config.Guidance(strength=4.0, rounds=40, map_weight=0.3),
-            detections=config.Guidance(strength=1.0, rounds=20, map_weight=3.0),
-            joints3d=config.Guidance(strength=2.0, rounds=40, robust_px_share=0.0, map_weight=0.3),
-        ),
         parts=config.Parts(
             denoiser="runs/mocap_paper",
             prior="runs/mocap",

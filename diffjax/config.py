@@ -212,11 +212,11 @@ class Guidance:
 class Guided:
     """Guidance per kind of evidence, fixed on validation."""
 
-    labels: Guidance = Guidance(strength=4.0, rounds=20, map_weight=0.3)
+    labels: Guidance = Guidance(strength=4.0, rounds=40, map_weight=0.3)
     """2D keypoints that people clicked."""
     detections: Guidance = Guidance(strength=1.0, rounds=20, map_weight=3.0)
     """2D keypoints of a detector."""
-    joints3d: Guidance = Guidance(strength=2.0, rounds=20, robust_px_share=0.0, map_weight=0.3)
+    joints3d: Guidance = Guidance(strength=2.0, rounds=40, robust_px_share=0.0, map_weight=0.3)
     """3D joints."""
 
 

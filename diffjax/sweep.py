@@ -29,7 +29,7 @@ from diffjax import (
     search,
     simulate,
 )
-from diffjax.data import records
+from diffjax.data import pipeline, records
 from diffjax.frontends import keypoint_hmr
 from diffjax.methods import controls
 from diffjax.pose import Evidence, Pose
@@ -279,21 +279,20 @@ def load_parts(run: config.Run, workdir: Path, annotations: records.AnnotationSe
 
 
 def load_sets(run: config.Run) -> tuple[records.AnnotationSet | None, records.AnnotationSet]:
-    """The validation set (None where there is none) and the test set."""
-    demo = [name for name in (run.data.val, run.data.test) if name == "demo"]
-    made = simulate.demo_sets(run.parts.frontend, run.data.body) if demo else ()
+    """The validation set (None where there is none) and the test set; `demo` makes them."""
+    names = {"val": run.data.val, "test": run.data.test}
+    if not names["test"]:
+        raise ValueError("data.test: wanted an annotation set, got no name; pass --data.test FILE")
+    made = {}
+    if "demo" in names.values():
+        paths = (config.locate(path) for path in (run.parts.frontend, run.data.body))
+        made = dict(zip(("val", "test"), simulate.demo_sets(*paths)))
 
-    def load(name: str, place: int) -> records.AnnotationSet | None:
-        if name == "demo":
-            return made[place]
-        return records.read(name) if name else None
+    def load(split: str) -> records.AnnotationSet:
+        name = names[split]
+        return made[split] if name == "demo" else pipeline.read_set(name, split)
 
-    test = load(run.data.test, 1)
-    if test is None:
-        raise ValueError(
-            "data.test: wanted an annotation set, got an empty name; pass --data.test FILE"
-        )
-    return load(run.data.val, 0), test
+    return load("val") if names["val"] else None, load("test")
 
 
 def sweep(

@@ -22,6 +22,12 @@ def quick_to_compile():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.fixture
+def rng():
+    """Each test draws alike, whatever ran before."""
+    return np.random.default_rng(0)
+
+
 @pytest.fixture(scope="module")
 def keypoints(toy_body):
     regressor = np.random.default_rng(1).random((17, 60)) ** 12

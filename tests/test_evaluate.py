@@ -221,10 +221,10 @@ def test_a_summary_counts_who_gains_and_who_is_harmed():
 def test_header_and_lines_line_up(pa, rng):
     scores = evaluate.Scores(*(np.full(4, pa) for _ in evaluate.Scores._fields))
     base = evaluate.Scores(*(rng.uniform(80, 90, 4) for _ in evaluate.Scores._fields))
-    names = ["estimate", "control, random moves", "paper, fixed step 1000"]
+    names = ["estimate", "control, another's moves", "paper, fixed step 1000"]
     rows = [
         evaluate.Row(name, "detections", scores, ms)
-        for name, ms in zip(names, (np.nan, 1.0, 12345.6))
+        for name, ms in zip(names, (np.nan, 1.0, 123.45))
     ]
     lines = [evaluate.line(evaluate.summary(row, base, np.arange(4))) for row in rows]
     head, rule = evaluate.header().split("\n")
