@@ -209,7 +209,7 @@ def _mean(values: np.ndarray) -> float:
 
 _COLUMNS = (
     ("MPJPE", 7), ("PA", 7), ("change 95 %", 16), ("rot deg", 8), ("change 95 %", 16),
-    ("PVE", 7), ("2D px", 7), ("better", 7), ("worse", 6), ("ms", 7),
+    ("PVE", 7), ("2D px", 7), ("better", 7), ("worse", 6), ("ms", 8),
 )  # fmt: skip
 _NAMES = (25, 11)
 
