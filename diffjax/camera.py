@@ -24,6 +24,18 @@ def project(camera: Camera, points_cam: Float[Array, "*batch K 3"]) -> Float[Arr
     )
 
 
+def keypoint_box(
+    keypoints2d: Float[Array, "*batch K 3"],
+) -> tuple[Float[Array, "*batch 2"], Float[Array, "*batch"]]:
+    """Centre and longer side (px, at least 1) of the box of the keypoints with confidence; 0, 1 without any."""
+    seen = keypoints2d[..., 2:] > 0
+    low = jnp.min(jnp.where(seen, keypoints2d[..., :2], jnp.inf), -2)
+    high = jnp.max(jnp.where(seen, keypoints2d[..., :2], -jnp.inf), -2)
+    some = jnp.any(seen, -2)
+    low, high = jnp.where(some, low, 0.0), jnp.where(some, high, 0.0)
+    return 0.5 * (low + high), jnp.maximum(jnp.max(high - low, -1), 1.0)
+
+
 def fit_translation(
     camera: Camera,
     points: Float[Array, "*batch K 3"],

@@ -19,15 +19,6 @@ _SCALE = 1e3
 """Brings a squared share of the box to the magnitude of a squared standard deviation."""
 
 
-def box_side_px(keypoints2d: Float[Array, "*batch K 3"]) -> Float[Array, "*batch"]:
-    """Longer side of the bounding box of the keypoints that were seen; at least 1 px."""
-    seen = keypoints2d[..., 2:] > 0
-    low = jnp.min(jnp.where(seen, keypoints2d[..., :2], jnp.inf), -2)
-    high = jnp.max(jnp.where(seen, keypoints2d[..., :2], -jnp.inf), -2)
-    side = jnp.max(high - low, -1)
-    return jnp.where(jnp.isfinite(side), jnp.maximum(side, 1.0), 1.0)
-
-
 def geman_mcclure(
     squared: Float[Array, "*batch"], width: Float[Array, "*#batch"] | float
 ) -> Float[Array, "*batch"]:
@@ -37,7 +28,7 @@ def geman_mcclure(
 
 def _residual_squared(keypoints, translation, evidence):
     pixels = camera.project(evidence.camera, keypoints + translation[..., None, :])
-    side = box_side_px(evidence.keypoints2d)[..., None, None]
+    side = camera.keypoint_box(evidence.keypoints2d)[1][..., None, None]
     # Where a keypoint was not seen its coordinates may be anything: cut it off before it is squared.
     seen = evidence.keypoints2d[..., 2:] > 0
     return jnp.sum(jnp.where(seen, (pixels - evidence.keypoints2d[..., :2]) / side, 0.0) ** 2, -1)
@@ -93,7 +84,7 @@ def reprojection_error_px(
     """Mean distance in pixels over the keypoints, weighted by confidence; 0 without any."""
     squared = _residual_squared(keypoints, translation, evidence)
     weight = evidence.keypoints2d[..., 2]
-    side = box_side_px(evidence.keypoints2d)
+    side = camera.keypoint_box(evidence.keypoints2d)[1]
     return (
         side
         * jnp.sum(weight * jnp.sqrt(squared + 1e-12), -1)

@@ -57,12 +57,6 @@ class Truth(NamedTuple):
     """(N,) whether the true shape is one of the judge's body."""
 
 
-def root_of(names: str) -> tuple[int, int]:
-    """The hips of a keypoint set, whose middle is the root of MPJPE."""
-    index = skeleton.keypoint_set(names).index
-    return index("left_hip"), index("right_hip")
-
-
 def make_judge(path: str, annotations: records.AnnotationSet, names: str = JOINTS) -> Judge:
     """The judge of a body file. Joints that never move in the truth are left out of rotation errors."""
     model = body.load_body(config.locate(path))
@@ -108,7 +102,9 @@ def score(judge: Judge, pred: Pose, truth: Truth, chunk: int = 256) -> Scores:
     for first in range(0, count, chunk):
         index = np.minimum(np.arange(first, first + chunk), count - 1)  # One compiled shape.
         piece = jax.tree.map(lambda x, i=index: jnp.asarray(np.asarray(x)[i]), (pred, truth))
-        parts.append(jax.device_get(_score(*judge[:3], *piece, judge.moving, root_of(judge.names))))
+        parts.append(
+            jax.device_get(_score(*judge[:3], *piece, judge.moving, skeleton.root_of(judge.names)))
+        )
     joined = jax.tree.map(lambda *xs: np.concatenate(xs)[:count], *parts)
     return Scores(*(np.asarray(x, np.float64) for x in joined))
 

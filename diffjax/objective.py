@@ -10,7 +10,18 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
-from diffjax import body, camera, checkpoint, config, demo, denoisers, losses, pose, supervision
+from diffjax import (
+    body,
+    camera,
+    checkpoint,
+    config,
+    demo,
+    denoisers,
+    losses,
+    pose,
+    skeleton,
+    supervision,
+)
 from diffjax import schedule as schedules
 from diffjax.data import pipeline, records
 
@@ -127,7 +138,7 @@ def _supervision(
 
     set_3d, set_2d = annotations.keypoints3d_set, pipeline.label_set(annotations)
     joints3d = function(set_3d, run.train.gamma_3d)
-    root = supervision.root_of(set_3d) if joints3d is not None and set_3d else ()
+    root = skeleton.root_of(set_3d) if joints3d is not None and set_3d else ()
     joints2d = function(set_2d, run.train.gamma_2d)
     return supervision.make_loss(joints3d, root, run.train.joint_error, joints2d)
 

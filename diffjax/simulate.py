@@ -15,6 +15,7 @@ import numpy as np
 from diffjax import body, camera, metrics, pose, rotations, skeleton
 from diffjax.data import amass, motion, records, synthetic
 from diffjax.frontends import keypoint_hmr
+from diffjax.methods import baselines
 
 _ROWS = 512  # Rows a dispatch: one compilation serves every set.
 _DEMO_SEED = 2
@@ -60,18 +61,6 @@ class Estimates(NamedTuple):
     """(82, 82) of the training set's cross-fitted residuals."""
     frontend: Any
     """Weights of the frontend of val and test."""
-
-
-def residual_covariance(pred: pose.Pose, true: pose.Pose, ridge: float = 1e-6) -> np.ndarray:
-    """(82, 82) second moment about zero of [log(R_pred^T R_true) of 24 joints, betas' difference].
-
-    Zero mean on purpose: a cross-fitted bias does not carry over to new subjects. Radians.
-    """
-    turn = jnp.swapaxes(pred.rotations, -1, -2) @ true.rotations
-    local = _axis_angle(turn).reshape(-1, 72)
-    parts = [np.asarray(local), np.asarray(true.betas - pred.betas).reshape(-1, 10)]
-    delta = np.concatenate(parts, -1).astype(np.float64)
-    return delta.T @ delta / len(delta) + ridge * np.eye(82)
 
 
 def read_clips(directory: str | Path) -> list[motion.Clip]:
@@ -181,7 +170,6 @@ def _see(key, params, scene, matrices, betas):
 
 _see_jit = jax.jit(_see)
 _matrices = jax.jit(rotations.matrix_from_axis_angle)
-_axis_angle = jax.jit(rotations.axis_angle_from_matrix)
 
 
 def annotate(
@@ -270,7 +258,7 @@ def make_estimates(
     everyone = np.arange(len(frames.frame))
     params = _train(seed, scene, frames, everyone, steps, report, "frontend of val and test")
     val, test = _held_out(seed, clips.val, clips.test, sampling, params, scene)
-    return Estimates(train, val, test, residual_covariance(*_poses(train)), params)
+    return Estimates(train, val, test, baselines.residual_covariance(*_poses(train)), params)
 
 
 def _held_out(seed, val, test, sampling: Sampling, params, scene):

@@ -59,6 +59,15 @@ def keypoint_set(name: str) -> tuple[str, ...]:
     return KEYPOINT_SETS[name]
 
 
+def root_of(name: str) -> tuple[int, ...]:
+    """The joints whose mean is the root of a set: the hips (as 3DPW does), else the pelvis."""
+    names = keypoint_set(name)
+    for root in (("left_hip", "right_hip"), ("pelvis",)):
+        if set(root) <= set(names):
+            return tuple(names.index(joint) for joint in root)
+    raise ValueError(f"keypoint set {name!r}: wanted hips or a pelvis, found neither")
+
+
 def keypoint_map(source: str, target: str) -> tuple[int, ...]:
     """For each keypoint of `target`, its index in `source`; -1 where `source` lacks it."""
     index = {name: i for i, name in enumerate(keypoint_set(source))}

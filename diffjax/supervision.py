@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from diffjax import body, camera, energies, metrics, skeleton
+from diffjax import body, camera, energies, metrics
 from diffjax.pose import Evidence, Pose
 
 Joints = Callable[[Pose], Array]
@@ -29,15 +29,6 @@ def keypoint_function(model: body.BodyModel, path: str, name: str) -> Joints:
         return lambda people: body.pose_joints(model, people.rotations, people.betas)
     folded = body.fold_keypoints(model, body.load_regressor(path, name))
     return lambda people: body.pose_keypoints(folded, people.rotations, people.betas)
-
-
-def root_of(name: str) -> tuple[int, ...]:
-    """The joints whose mean is the root of a set: the hips (as 3DPW does), else the pelvis."""
-    names = skeleton.keypoint_set(name)
-    for root in (("left_hip", "right_hip"), ("pelvis",)):
-        if set(root) <= set(names):
-            return tuple(names.index(joint) for joint in root)
-    raise ValueError(f"keypoint set {name!r}: wanted hips or a pelvis, found neither")
 
 
 def joint_error(
@@ -72,7 +63,7 @@ def pixel_error(
     enough = jnp.sum(evidence.keypoints2d[..., 2] > 0, -1) >= 3
     place = camera.fit_translation(evidence.camera, keypoints, evidence.keypoints2d)
     error = energies.reprojection_error_px(keypoints, place, evidence)
-    return jnp.where(enough, error / energies.box_side_px(evidence.keypoints2d), 0.0)
+    return jnp.where(enough, error / camera.keypoint_box(evidence.keypoints2d)[1], 0.0)
 
 
 def make_loss(

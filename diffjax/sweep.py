@@ -1,99 +1,30 @@
-"""Every way to use the denoiser, and its controls, on one annotation set, in one table.
-
-The oracle chooses the start by the truth it is judged on. Its controls give the same oracle moves that know nothing:
-the candidates' own joint-by-joint magnitudes in random directions, and another sample's moves. What the
-oracle gains beyond its controls is what the denoiser knows.
-"""
+"""Every way to refine one annotation set, and the controls, in one table with pictures."""
 
 import dataclasses
-import functools
 import json
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
 
 from diffjax import (
     annotate,
     body,
+    choosing,
     config,
-    energies,
     evaluate,
-    metrics,
     plots,
-    pose,
-    search,
     simulate,
 )
 from diffjax.data import pipeline, records
 from diffjax.frontends import keypoint_hmr
-from diffjax.methods import controls
-from diffjax.pose import Evidence, Pose
-
-_SLOTS = 20_000
-"""Candidates (samples times starts) in memory at once."""
+from diffjax.pose import Pose
 
 
-class Parts(NamedTuple):
-    """What a sweep loads."""
-
-    kit: annotate.Kit
-    denoiser: annotate.LoadedPrior
-    """What the step search denoises with."""
-    judge: evaluate.Judge
-    frontend: Any
-    """Weights of the keypoint frontend, to run it again on new evidence; None where it is not known."""
-
-
-class Problem(NamedTuple):
-    """One annotation set, as arrays."""
-
-    annotations: records.AnnotationSet
-    estimate: Pose
-    truth: evaluate.Truth
-    evidence: dict[annotate.Kind, Evidence]
-    groups: np.ndarray
-    """Sequence of each sample."""
-
-
-class Searched(NamedTuple):
-    """The step search on every sample."""
-
-    chosen: dict[str, Pose]
-    """By who chose: `oracle`, a kind of 2D evidence, a control, `fixed`."""
-    steps: dict[str, Any]
-    errors: dict[str, Any]
-    """The chooser's own error of what it chose."""
-    curve: Float[Array | np.ndarray, "samples starts"]
-    """(N, starts) error of every start against the truth: mm, or px where only 2D is known."""
-    stop: Int[Array | np.ndarray, " samples"]
-    """Where Algorithm 1 stopped, by truth."""
-
-
-def make_problem(
-    judge: evaluate.Judge,
-    annotations: records.AnnotationSet,
-    kinds: tuple[annotate.Kind, ...],
-    where: str,
-) -> Problem:
-    """The set as the methods and the judge want it."""
-    groups = annotations.sequence
-    if groups is None:
-        groups = np.arange(records.count(annotations))
-    return Problem(
-        annotations,
-        annotate.estimate_of(annotations),
-        evaluate.truth_of(judge, annotations),
-        {kind: annotate.evidence_of(annotations, kind, where) for kind in kinds},
-        groups,
-    )
-
-
-def _check_truth(problem: Problem, error: str, where: str) -> None:
+def _check_truth(problem: choosing.Problem, error: str, where: str) -> None:
     """ValueError unless the oracle finds what it minimises."""
     if problem.truth.image is None and error == "reprojection":
         raise ValueError(
@@ -107,115 +38,13 @@ def _check_truth(problem: Problem, error: str, where: str) -> None:
         )
 
 
-def _pixels(model, poses: Pose, evidence: Evidence) -> Float[Array, "starts batch"]:
-    """Reprojection error of every candidate in px, translation solved."""
-    points = body.pose_keypoints(model, poses.rotations, poses.betas)
-    spread = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(points), *x.shape)), evidence)
-    return energies.reprojection_error_px(points, energies.place(points, spread, 0.1), spread)
-
-
-class _Seen(NamedTuple):
-    """The keypoints that choosers compare."""
-
-    joints: body.KeypointModel
-    image: body.KeypointModel
-    evidence: dict[annotate.Kind, body.KeypointModel]
-
-
-def _true_error(seen: _Seen, run: config.Search, poses: Pose, truth: evaluate.Truth):
-    """What the oracle minimises: mm to the true joints, or px where the truth is 2D."""
-    if run.error == "reprojection" or truth.joints is None:
-        assert truth.image is not None, "checked by _check_truth"
-        return _pixels(seen.image, poses, truth.image)
-    points = body.pose_keypoints(seen.joints, poses.rotations, poses.betas)
-    true, weight = jnp.asarray(truth.joints[..., :3]), jnp.asarray(truth.joints[..., 3])
-    if run.error == "pa_mpjpe":
-        return metrics.pa_mpjpe_mm(points, true, weight)
-    ours, theirs = (metrics.center(x, evaluate.root_of(run.keypoints)) for x in (points, true))
-    return metrics.mpjpe_mm(ours, theirs, weight)
-
-
-def _candidates(
-    loaded: annotate.LoadedPrior, run: config.Search, estimate: Pose, ids: Array, seed: Array | int
-) -> Pose:
-    """The annotation of every start, (starts, batch): start 0 is the estimate itself."""
-    prior, layout = loaded
-    x = pose.standardise(prior.normaliser, pose.vector_from_pose(estimate, layout))
-    found = search.candidates(
-        prior.denoiser, prior.schedule, x, None, max_step=run.max_step,
-        candidate=run.candidate, sampler=run.sampler, key=jax.random.key(seed), ids=ids,
-    )  # fmt: skip
-    betas = jnp.broadcast_to(estimate.betas, (len(found), *estimate.betas.shape))
-    poses = pose.pose_from_vector(pose.unstandardise(prior.normaliser, found), layout, betas)
-    return jax.tree.map(lambda a, b: a.at[0].set(b), poses, estimate)
-
-
-def _pick(poses: Pose, step: Array) -> Pose:
-    return jax.tree.map(
-        lambda x: jnp.take_along_axis(x, step.reshape(1, -1, *[1] * (x.ndim - 2)), 0)[0], poses
-    )
-
-
-def search_all(
-    parts: Parts, problem: Problem, run: config.Search, fixed: int, seed: int = 0
-) -> tuple[Searched, float]:
-    """The step search with every chooser and control, and milliseconds a sample.
-
-    `fixed` is the step chosen on validation.
-    """
-    kinds = [kind for kind in problem.evidence if kind != "joints3d"]
-    kit, a = parts.kit, problem.annotations
-    models = {k: annotate.keypoints_of(kit.body_path, kit.model, a, k).image for k in kinds}
-    count = len(problem.groups)
-    batch = (problem.estimate, problem.truth, problem.evidence, np.arange(count, dtype=np.int32))
-    seen = _Seen(parts.judge.joints, parts.judge.image, models)
-    shared = (parts.denoiser.prior, seen, np.int32(fixed), np.int32(seed))
-    size = max(2, _SLOTS // (run.max_step + 1))
-    work = _search_work(parts.denoiser.layout, run)
-    return annotate.in_chunks(work, batch, *shared, size=size, label="step search")
-
-
-@functools.cache
-def _search_work(layout: pose.Layout, run: config.Search):
-    """The search of a piece: one function for each static setting, so that it is compiled once."""
-
-    def work(batch, prior, seen, fixed, seed):
-        estimate, truth, evidence, ids = batch
-        poses = _candidates(annotate.LoadedPrior(prior, layout), run, estimate, ids, seed)
-        families = {"oracle": poses} | _controls(seed, ids, estimate, poses)
-        curves = {name: _true_error(seen, run, p, truth) for name, p in families.items()}
-        for kind, model in seen.evidence.items():
-            families[kind] = poses
-            curves[kind] = _pixels(model, poses, evidence[kind])
-        picks = {n: search.choose(jnp.moveaxis(c, 0, -1), run.patience) for n, c in curves.items()}
-        steps = {name: pick.step for name, pick in picks.items()} | {"fixed": 0 * ids + fixed}
-        chosen = {name: _pick(families.get(name, poses), step) for name, step in steps.items()}
-        errors = {name: pick.error for name, pick in picks.items()}
-        # Samples first, as the pieces are joined.
-        curve = jnp.moveaxis(curves["oracle"], 0, -1)
-        return Searched(chosen, steps, errors, curve, picks["oracle"].stop)
-
-    return work
-
-
-def _controls(seed: Array, ids: Array, estimate: Pose, poses: Pose) -> dict[str, Pose]:
-    """Families of candidates that know nothing, of the candidates' own size."""
-    moves = controls.candidate_moves(estimate, poses)
-    key = jax.random.fold_in(jax.random.key(seed + 1), ids[0])
-    return {
-        "control, random moves": controls.apply_moves(
-            estimate, controls.same_size_moves(key, moves)
-        ),
-        "control, another's moves": controls.apply_moves(estimate, controls.other_moves(moves)),
-    }
-
-
-def best_fixed_step(curve: np.ndarray) -> int:
-    """The start with the least mean error on validation; 0 means: leave the estimates alone."""
-    return int(np.argmin(curve.mean(0)))
-
-
-def rows(parts: Parts, problem: Problem, run: config.Run, searched: Searched, search_ms: float):
+def rows(
+    parts: choosing.Parts,
+    problem: choosing.Problem,
+    run: config.Run,
+    searched: choosing.Searched,
+    search_ms: float,
+):
     """One row a method: the estimate first."""
     judge, nan = parts.judge, float("nan")
 
@@ -246,7 +75,7 @@ def rows(parts: Parts, problem: Problem, run: config.Run, searched: Searched, se
                 yield row(mode, kind, refined.pose, ms)
 
 
-def rerun_frontend(params: Any, problem: Problem, kind: str) -> tuple[Pose, float] | None:
+def rerun_frontend(params: Any, problem: choosing.Problem, kind: str) -> tuple[Pose, float] | None:
     """The keypoint frontend on the new 2D keypoints, and milliseconds a sample.
 
     None without a frontend, without coco17, and on the detections, which the estimates came from.
@@ -264,7 +93,9 @@ def _again(batch, params):
     return keypoint_hmr.predict(params, *batch).pose
 
 
-def load_parts(run: config.Run, workdir: Path, annotations: records.AnnotationSet) -> Parts:
+def load_parts(
+    run: config.Run, workdir: Path, annotations: records.AnnotationSet
+) -> choosing.Parts:
     """Everything that the run names; what was trained for another body is refused."""
     names = evaluate.JOINTS if run.search.error == "reprojection" else run.search.keypoints
     judge = evaluate.make_judge(run.data.body, annotations, names)
@@ -273,7 +104,7 @@ def load_parts(run: config.Run, workdir: Path, annotations: records.AnnotationSe
     residuals, frontend = run.parts.residuals, run.parts.frontend
     error_model = annotate.load_error_model(residuals) if residuals else None
     params = keypoint_hmr.load(config.locate(frontend)) if frontend else None
-    return Parts(
+    return choosing.Parts(
         annotate.Kit(run.data.body, judge.model, prior, error_model), denoiser, judge, params
     )
 
@@ -306,14 +137,16 @@ def sweep(
     val, test = load_sets(run)
     kinds = kinds or annotate.kinds_of(test)
     parts = load_parts(run, workdir, test)
-    problem = make_problem(parts.judge, test, kinds, run.data.test)
+    problem = choosing.make_problem(parts.judge, test, kinds, run.data.test)
     _check_truth(problem, run.search.error, run.data.test)
     fixed = 0
     if val is not None:
-        held_out = make_problem(parts.judge, val, kinds, run.data.val)
+        held_out = choosing.make_problem(parts.judge, val, kinds, run.data.val)
         _check_truth(held_out, run.search.error, run.data.val)
-        fixed = best_fixed_step(search_all(parts, held_out, run.search, 0)[0].curve)
-    searched, search_ms = search_all(parts, problem, run.search, fixed)
+        fixed = choosing.best_fixed_step(
+            choosing.search_all(parts, held_out, run.search, 0)[0].curve
+        )
+    searched, search_ms = choosing.search_all(parts, problem, run.search, fixed)
     summaries, base = [], None
     made: dict[str, evaluate.Row] = {}
     print(_head(problem, run), evaluate.header(), sep="\n", flush=True)
@@ -329,7 +162,7 @@ def sweep(
     return summaries
 
 
-def _head(problem: Problem, run: config.Run) -> str:
+def _head(problem: choosing.Problem, run: config.Run) -> str:
     people, sequences = len(problem.groups), len(np.unique(problem.groups))
     source = (
         "generated motion, simulated cameras and keypoints"
@@ -339,7 +172,7 @@ def _head(problem: Problem, run: config.Run) -> str:
     return f"{people} people in {sequences} sequences: {source}"
 
 
-def _explain(searched: Searched, seconds: float) -> str:
+def _explain(searched: choosing.Searched, seconds: float) -> str:
     """What the table says, in words, with the numbers of this run."""
     curve = searched.curve
 
@@ -360,7 +193,7 @@ def _explain(searched: Searched, seconds: float) -> str:
 
 
 def _write(
-    workdir: Path, run: config.Run, searched: Searched, summaries, made, seconds: float
+    workdir: Path, run: config.Run, searched: choosing.Searched, summaries, made, seconds: float
 ) -> None:
     facts = {
         "run": dataclasses.asdict(run), "device": str(jax.devices()[0]),
@@ -378,7 +211,12 @@ def _write(
 
 
 def _draw(
-    workdir: Path, run: config.Run, parts: Parts, problem: Problem, searched: Searched, made
+    workdir: Path,
+    run: config.Run,
+    parts: choosing.Parts,
+    problem: choosing.Problem,
+    searched: choosing.Searched,
+    made,
 ) -> None:
     """The paper's Fig. 4, and its Fig. 5 for a person whom both the oracle and the guidance help."""
     solid = problem.truth.joints is not None
@@ -391,9 +229,9 @@ def _draw(
     best = int(searched.steps["oracle"][who])
     steps = sorted({0, best // 2, best, run.search.max_step})
     one = jax.tree.map(lambda x: x[who : who + 1], problem.estimate)
-    poses = jax.jit(lambda p: _candidates(parts.denoiser, run.search, p, jnp.asarray([who]), 0))(
-        one
-    )
+    poses = jax.jit(
+        lambda p: choosing.candidates(parts.denoiser, run.search, p, jnp.asarray([who]), 0)
+    )(one)
     shown = [
         (
             f"step {s}: {searched.curve[who, s]:.0f} {unit}",
@@ -419,7 +257,7 @@ _QUANTITY = {
 }
 
 
-def _example(searched: Searched, guided: list[evaluate.Row]) -> int:
+def _example(searched: choosing.Searched, guided: list[evaluate.Row]) -> int:
     """Someone whose error falls by steps and by guidance: the product of both gains is largest."""
     gain = searched.curve[:, 0] - searched.errors["oracle"]
     if guided:

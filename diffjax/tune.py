@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffjax import annotate, config, evaluate, sweep
+from diffjax import annotate, choosing, config, evaluate, sweep
 from diffjax.data import records
 
 STRENGTHS = (1.0, 2.0, 4.0, 8.0)
@@ -29,8 +29,8 @@ class Trial(NamedTuple):
 
 
 def trials(
-    parts: sweep.Parts,
-    problem: sweep.Problem,
+    parts: choosing.Parts,
+    problem: choosing.Problem,
     kind: annotate.Kind,
     start: config.Guidance,
     rounds: Sequence[int] = ROUNDS,
@@ -62,7 +62,7 @@ def tune(run: config.Run, workdir: Path) -> dict[str, config.Guidance]:
         raise ValueError("data.val: wanted an annotation set to choose on, got an empty name")
     parts = sweep.load_parts(run, workdir, val)
     kinds = annotate.kinds_of(val)
-    problem = sweep.make_problem(parts.judge, val, kinds, run.data.val)
+    problem = choosing.make_problem(parts.judge, val, kinds, run.data.val)
     print(f"{records.count(val)} people; PA-MPJPE mm, rotation deg, worse by more than 1 mm")
     chosen = {kind: _tune_kind(parts, problem, kind, getattr(run.guided, kind)) for kind in kinds}
     for kind, s in chosen.items():

@@ -15,8 +15,9 @@ frontends methods supervision
 data checkpoint
 convert simulate annotate plots
 evaluate refine demo
-sweep objective
-tune train
+choosing objective
+sweep train
+tune
 """.strip().splitlines()
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 ONLY_IN = {"torch": "convert", "smplx": "convert", "matplotlib": "plots"}

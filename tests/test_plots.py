@@ -5,10 +5,9 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib import image
 
 from diffjax import camera, plots
-
-image = pytest.importorskip("matplotlib.image")
 
 # A pyramid, its base at y = 0 and its tip at y = 1; faces run anticlockwise seen from outside.
 VERTICES = np.array([[-1, 0, 1], [1, 0, 1], [1, 0, -1], [-1, 0, -1], [0, 1, 0]], float)

@@ -167,5 +167,6 @@ def test_continuous_integration_runs_the_test_command_of_the_readme():
 def test_methods_states_the_defaults_of_guided(kind):
     wanted = getattr(config.Guided(), kind)
     (row,) = re.findall(rf"^\| {kind} \|(.*)\|$", DOCS["methods.md"], re.MULTILINE)
-    numbers = [float(cell) for cell in row.split("|")]
-    assert numbers == [wanted.strength, wanted.rounds, wanted.start, wanted.stride]
+    numbers = [0.0 if cell.strip() == "none" else float(cell) for cell in row.split("|")]
+    guided = [wanted.strength, wanted.rounds, wanted.start, wanted.stride, wanted.robust_px_share]
+    assert numbers == [*guided, wanted.map_weight]

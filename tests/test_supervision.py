@@ -5,7 +5,7 @@ import pytest
 
 from diffjax import camera, metrics, pose, skeleton, supervision
 
-HIPS = supervision.root_of("h36m14")
+HIPS = skeleton.root_of("h36m14")
 
 
 def joints_and_truth(batch):
@@ -78,6 +78,6 @@ def test_no_2d_truth_is_zero_with_a_finite_gradient_of_zero():
 
 def test_every_keypoint_set_has_a_root_or_says_so():
     for name in skeleton.KEYPOINT_SETS:
-        assert supervision.root_of(name)
+        assert skeleton.root_of(name)
     with pytest.raises(ValueError, match="wanted one of"):
-        supervision.root_of("nothing")
+        skeleton.root_of("nothing")

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 import tiny
 
-from diffjax import annotate, config, evaluate, sweep
+from diffjax import annotate, choosing, config, evaluate, sweep
 from diffjax.data import records
 from diffjax.frontends import keypoint_hmr
 from diffjax.methods import diffannot
-
-pytest.importorskip("matplotlib")
 
 LAST = 4
 ROWS = [
@@ -84,7 +82,7 @@ def swept(run, parts, tmp_path_factory):
 
 
 def problem(parts, path, kinds=annotate.KINDS):
-    return sweep.make_problem(parts.judge, records.read(path), kinds, path)
+    return choosing.make_problem(parts.judge, records.read(path), kinds, path)
 
 
 def scores(workdir, name, field):
@@ -141,7 +139,7 @@ def test_who_chooses_by_2d_is_no_worse_in_2d(swept):
 
 def test_the_fixed_step_has_the_least_mean_error_on_validation(swept, run, parts):
     held_out = problem(parts, run.data.val)
-    curve = sweep.search_all(parts, held_out, run.search, 0)[0].curve
+    curve = choosing.search_all(parts, held_out, run.search, 0)[0].curve
     assert np.isfinite(curve).all()
     wanted = int(np.argmin(curve.mean(0)))
     (name,) = (s["name"] for s in swept[1] if "fixed" in s["name"])
@@ -151,8 +149,8 @@ def test_the_fixed_step_has_the_least_mean_error_on_validation(swept, run, parts
 
 
 def test_a_fixed_step_is_that_of_the_mean_and_may_be_the_input():
-    assert sweep.best_fixed_step(np.array([[5.0, 1.0, 4.0], [5.0, 9.0, 4.0]])) == 2
-    assert sweep.best_fixed_step(np.array([[1.0, 2.0], [1.0, 0.5]])) == 0
+    assert choosing.best_fixed_step(np.array([[5.0, 1.0, 4.0], [5.0, 9.0, 4.0]])) == 2
+    assert choosing.best_fixed_step(np.array([[1.0, 2.0], [1.0, 0.5]])) == 0
 
 
 def test_the_oracle_is_algorithm_1(swept, run, parts):

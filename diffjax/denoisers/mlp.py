@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
+from diffjax import camera
+
 Context = Mapping[str, Array]
 """`estimate` "*batch d": the estimate's vector, in the space of x; `keypoints` "*batch K 3": pixels
 and confidence."""
@@ -33,12 +35,9 @@ def keypoint_features(keypoints2d: Float[Array, "*batch K 3"]) -> Float[Array, "
     """
     xy, confidence = keypoints2d[..., :2], keypoints2d[..., 2:]
     seen = confidence > 0
-    low = jnp.min(jnp.where(seen, xy, jnp.inf), -2, keepdims=True)
-    high = jnp.max(jnp.where(seen, xy, -jnp.inf), -2, keepdims=True)
-    any_seen = jnp.any(seen, -2, keepdims=True)
-    low, high = jnp.where(any_seen, low, 0.0), jnp.where(any_seen, high, 0.0)
-    side = jnp.maximum(jnp.max(high - low, -1, keepdims=True), 1.0)
-    inside = jnp.where(seen, (2.0 * xy - low - high) / side, 0.0)
+    center, side = camera.keypoint_box(keypoints2d)
+    offset = 2.0 * (xy - center[..., None, :]) / side[..., None, None]
+    inside = jnp.where(seen, offset, 0.0)
     features = jnp.concatenate([inside, confidence], -1)
     return features.reshape(*features.shape[:-2], -1)
 

@@ -50,16 +50,6 @@ class Estimate(NamedTuple):
     """Metres, camera frame, of the model origin."""
 
 
-def _box(keypoints2d: Float[Array, "*batch K 3"]):
-    """Centre (px) and side (px) of the square around the keypoints that were seen."""
-    seen = keypoints2d[..., 2:] > 0
-    low = jnp.min(jnp.where(seen, keypoints2d[..., :2], jnp.inf), -2)
-    high = jnp.max(jnp.where(seen, keypoints2d[..., :2], -jnp.inf), -2)
-    some = jnp.any(seen, -2)
-    low, high = jnp.where(some, low, 0.0), jnp.where(some, high, 0.0)
-    return 0.5 * (low + high), jnp.maximum(jnp.max(high - low, -1), 1.0)
-
-
 def _features(keypoints2d, center_px, side_px) -> Float[Array, "*batch 51"]:
     seen = keypoints2d[..., 2:] > 0
     xy = (keypoints2d[..., :2] - center_px[..., None, :]) / (0.5 * side_px[..., None, None])
@@ -69,7 +59,7 @@ def _features(keypoints2d, center_px, side_px) -> Float[Array, "*batch 51"]:
 
 def predict(params: Any, keypoints2d: Float[Array, "*batch 17 3"], view: camera.Camera) -> Estimate:
     """The person behind coco17 keypoints (px and confidence; 0 is missing)."""
-    center_px, side_px = _box(keypoints2d)
+    center_px, side_px = camera.keypoint_box(keypoints2d)
     raw = _network(params).apply({"params": params}, _features(keypoints2d, center_px, side_px))
     raw = jnp.asarray(raw)
     sixd = raw[..., :144].reshape(*raw.shape[:-1], 24, 6) + jnp.asarray([1.0, 0, 0, 0, 1.0, 0])
@@ -101,7 +91,7 @@ def loss(
         jax.tree.map(lambda x: x[None], view), points + both.translation[..., None, :]
     )
     in_3d = points - jnp.mean(points[..., jnp.asarray(_HIPS), :], -2, keepdims=True)
-    half = 0.5 * _box(keypoints2d)[1][..., None, None]
+    half = 0.5 * camera.keypoint_box(keypoints2d)[1][..., None, None]
     terms = (
         (1.0, guess.pose.rotations - true.pose.rotations),
         (5.0, in_3d[0] - in_3d[1]),

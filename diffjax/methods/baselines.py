@@ -35,18 +35,14 @@ def move(pose: Pose, delta: Float[Array, "*batch 82"]) -> Pose:
     return Pose(turned, pose.betas + delta[..., 72:])
 
 
-def fit_error_model(pred: Pose, true: Pose, ridge: float = 1e-4) -> ErrorModel:
-    """The full covariance of cross-fitted residuals about zero, in float64, as its Cholesky factor.
+def residual_covariance(pred: Pose, true: Pose) -> np.ndarray:
+    """(82, 82) second moment of cross-fitted residuals about zero, in float64.
 
     About zero, not about the mean: the bias of a cross-fitted frontend does not carry over to new
-    people, its covariance does. Too few samples for a full covariance raise ValueError.
+    people, its covariance does.
     """
     samples = np.asarray(jax.jit(residual)(pred, true), np.float64)
-    if len(samples) < 2 * RESIDUAL_SIZE:
-        raise ValueError(
-            f"error model: wanted {2 * RESIDUAL_SIZE} or more residuals, found {len(samples)}; add samples"
-        )
-    return error_model_from_covariance(samples.T @ samples / len(samples), ridge)
+    return samples.T @ samples / len(samples)
 
 
 def error_model_from_covariance(covariance: np.ndarray, ridge: float = 1e-4) -> ErrorModel:
