@@ -5,7 +5,7 @@ from typing import Literal
 
 import tyro
 
-from diffjax import config
+from diffjax import checkpoint, config
 from diffjax.convert import motion, predictions, scorehmr_cache, smpl, weights
 from diffjax.data import records
 
@@ -105,10 +105,10 @@ def convert_weights(source: Path, out: Path) -> None:
 
     Args:
         source: model*.pt or ema_*.pt.
-        out: The weights to write, .npz.
+        out: The model to write, .npz, for --parts.denoiser.
     """
-    weights.save_weights(out, weights.load_diffannot_mlp(source))
-    print(f"{out}: written; for the denoiser paper with legacy=True")
+    checkpoint.export(out, weights.diffannot_model(source))
+    print(f"{out}: written; search with it by --parts.denoiser {out}")
 
 
 def _write(out: Path, annotations: records.AnnotationSet) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from diffjax import body, skeleton
+from diffjax import body, checkpoint, skeleton
 from diffjax.convert import humandata, motion, predictions, scorehmr_cache, smpl, weights
 from diffjax.data import amass, records
 
@@ -467,10 +467,31 @@ def test_the_authors_weights_give_the_authors_numbers(tmp_path, state):
     )
     found = x @ params["layer_1"]["kernel"] + params["layer_1"]["bias"]
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
-    weights.save_weights(tmp_path / "w.npz", params)
-    again = weights.load_weights(tmp_path / "w.npz")
-    assert list(again) == ["time_0", "time_1", "layer_0", "layer_1", "layer_2"]
-    np.testing.assert_array_equal(again["time_1"]["kernel"], params["time_1"]["kernel"])
+    assert list(params) == ["time_0", "time_1", "layer_0", "layer_1", "layer_2"]
+    with pytest.raises(ValueError, match=r"wanted an input of 226.*found 8"):
+        weights.diffannot_model(tmp_path / "ema.pt")
+
+
+def test_the_authors_weights_become_a_model_that_can_be_used(tmp_path):
+    torch.manual_seed(0)
+    names = [
+        f"{block}.{i}"
+        for block, places in {"time_embed": (0, 2), "module": (0, 2, 4)}.items()
+        for i in places
+    ]
+    state = {f"{n}.weight": 0.05 * torch.randn(226, 226) for n in names} | {
+        f"{n}.bias": torch.randn(226) for n in names
+    }
+    torch.save(state, tmp_path / "ema.pt")
+    checkpoint.export(tmp_path / "model.npz", weights.diffannot_model(tmp_path / "ema.pt"))
+    model = checkpoint.load_model(tmp_path / "model.npz", vector="rotmat226")
+    assert model.run.model.legacy
+    x, t = jnp.ones((2, 226)), jnp.asarray([3, 3])
+    eps = model.network.apply({"params": model.params}, x, t, None)
+    assert float(eps.min()) >= 0.0  # The authors' last layer.
+    signal, noise = model.schedule.signal[3], model.schedule.noise[3]
+    x_0 = checkpoint.denoiser(model)(x, t, None)
+    np.testing.assert_allclose(x_0, (x - noise * eps) / signal, atol=1e-5)
 
 
 def test_both_leftovers_are_listed(tmp_path, state):

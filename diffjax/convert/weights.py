@@ -1,10 +1,10 @@
-"""The DiffAnnot authors' torch checkpoint as plain arrays."""
+"""The DiffAnnot authors' torch checkpoint as a model."""
 
 from pathlib import Path
 
 import numpy as np
 
-from diffjax.data import records
+from diffjax import checkpoint, config, pose
 
 _LAYERS = {
     "time_0": "time_embed.0",
@@ -35,26 +35,21 @@ def load_diffannot_mlp(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
     }
 
 
-def save_weights(path: str | Path, params: dict[str, dict[str, np.ndarray]]) -> None:
-    """Writes `layer/leaf` arrays to an `.npz`, whole or not at all."""
-    flat = {
-        f"{name}/{leaf}": array for name, layer in params.items() for leaf, array in layer.items()
-    }
-    records.save_arrays(path, flat)
+def diffannot_model(path: str | Path) -> checkpoint.Model:
+    """The checkpoint as a model: raw vectors of 226 numbers, linear schedule, eps, the final ReLU.
 
-
-def load_weights(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
-    """What `save_weights` wrote; no torch."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"{path}: no such weights; make them with scripts/convert.py weights"
+    The authors' default of 82 (axis-angle and betas) is no vector of ours: ValueError.
+    """
+    params = load_diffannot_mlp(path)
+    size, width = params["layer_0"]["kernel"].shape
+    if size != 226:
+        raise ValueError(
+            f"{path}: field module.0.weight: wanted an input of 226 (24 matrices, 10 betas), found "
+            f"{size}; only checkpoints over rotation matrices can be used"
         )
-    params: dict[str, dict[str, np.ndarray]] = {}
-    with np.load(path, allow_pickle=False) as archive:
-        for key in archive.files:
-            name, leaf = key.rsplit("/", 1)
-            params.setdefault(name, {})[leaf] = archive[key]
-    return params
+    network = config.Model(kind="paper", width=width, depth=2, vector="rotmat226", legacy=True)
+    run = config.Run("diffannot", model=network, diffusion=config.Diffusion(standardise=False))
+    return checkpoint.make_model(run, params, pose.identity_normaliser(size))
 
 
 def _state_dict(path: Path) -> dict[str, np.ndarray]:
