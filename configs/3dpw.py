@@ -1,6 +1,6 @@
 """DiffAnnot on 3DPW, the paper's setting (ICIPMC 2023): its MLP over matrices and betas.
 
-    python scripts/convert.py --help     # makes data/3dpw/{train,val,test}.npz and the body
+    python scripts/convert.py mmhuman3d --help     # makes data/3dpw/{train,test}.npz; smpl: the bodies
     python scripts/train.py --config configs/3dpw.py --workdir runs/3dpw
     python scripts/sweep_steps.py --config configs/3dpw.py --workdir runs/3dpw
 

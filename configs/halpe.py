@@ -1,10 +1,11 @@
 """DiffAnnot on Halpe (2D only), the paper's setting: reprojection supervises and chooses the step.
 
-    python scripts/convert.py --help     # makes data/halpe/{train,test}.npz and the body
+    python scripts/convert.py smpl --help     # makes the body
     python scripts/train.py --config configs/halpe.py --workdir runs/halpe
     python scripts/sweep_steps.py --config configs/halpe.py --workdir runs/halpe
 
-Needs HMR output on the Halpe images with Halpe's 26 body keypoints beside it, and the SMPL body. As
+There is no converter for Halpe yet: write data/halpe/{train,test}.npz by the layout of docs/data.md,
+HMR's output as pred_pose, pred_betas, and Halpe's 26 body keypoints as keypoints2d with the camera. As
 the paper did, drop people who are mostly unseen and crowded images (it kept 11,809 of 38,118).
 The paper: 2D error 103.54 -> 99.94. Not run here: needs licensed data.
 """

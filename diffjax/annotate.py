@@ -139,9 +139,11 @@ def in_chunks(
         index = np.arange(first, first + size) % count
         return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[index]), batch)
 
-    compiled = _compiled(function, piece(0), *shared)
     results, seconds = [], 0.0
-    with tqdm(total=count, desc=label, unit=" people", leave=False, mininterval=0.5) as bar:
+    with tqdm(total=count, unit=" people", leave=False, mininterval=0.5) as bar:
+        bar.set_description(f"{label}: compiling")
+        compiled = _compiled(function, piece(0), *shared)
+        bar.set_description(label)
         for first in range(0, count, size):
             arguments = piece(first)
             start = time.perf_counter()

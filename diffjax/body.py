@@ -5,6 +5,7 @@ Metres, y up at rest, rotations as matrices. The root rotates about the shaped r
 
 import dataclasses
 import pathlib
+import zipfile
 from typing import NamedTuple, no_type_check
 
 import jax
@@ -97,8 +98,14 @@ def _read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         )
     if path.suffix == ".pkl":
         return unpickle.load_smpl_pickle(path)
-    with np.load(path, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path}: wanted a body, .npz or official .pkl, found something else; convert yours with "
+            "`python scripts/convert.py smpl`, or use converted_weights/open_body.npz"
+        ) from error
 
 
 _SHAPES = {

@@ -307,8 +307,10 @@ def run_main(main: Callable[[], None]) -> None:
     try:
         main()
     except KeyboardInterrupt as stop:
-        print(str(stop) or "stopped", file=sys.stderr)
-        sys.exit(130)
+        print(str(stop) or "stopped", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        # Not sys.exit: threads that are still compiling would crash while Python is taken down.
+        os._exit(130)
     except (ValueError, OSError) as error:
         if os.environ.get("DIFFJAX_TRACEBACK"):
             raise

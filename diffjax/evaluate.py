@@ -150,12 +150,15 @@ def _score_parameters(model, pred: Pose, true: Pose, moving, scores: Scores) -> 
 def bootstrap(
     values: np.ndarray, groups: np.ndarray, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % interval of the mean, resampling whole groups (sequences): frames are not independent."""
+    """95 % interval of the mean, resampling whole groups (sequences): frames are not independent.
+
+    NaN where there are not two groups: one sequence says nothing of another.
+    """
     values, groups = np.asarray(values, np.float64), np.asarray(groups)
     finite = np.isfinite(values)
-    if not finite.any():
-        return float("nan"), float("nan")
     _, index = np.unique(groups[finite], return_inverse=True)
+    if len(np.unique(index)) < 2:
+        return float("nan"), float("nan")
     total, size = np.bincount(index, values[finite]), np.bincount(index)
     picks = np.random.default_rng(seed).integers(len(size), size=(draws, len(size)))
     means = total[picks].sum(1) / size[picks].sum(1)
@@ -220,8 +223,8 @@ def header() -> str:
 def line(s: dict[str, Any]) -> str:
     """A summary as one line of the table."""
     cells = (
-        _number(s["mpjpe_mm"]), _number(s["pa_mpjpe_mm"]), _interval(s, "pa_change", "mm", 1),
-        _number(s["rotation_deg"], 2), _interval(s, "rotation_change", "deg", 2),
+        _number(s["mpjpe_mm"]), _number(s["pa_mpjpe_mm"]), _interval(s, "pa_change", 1),
+        _number(s["rotation_deg"], 2), _interval(s, "rotation_change", 2),
         _number(s["pve_mm"]), _number(s["image_px"]),
         _share(s["improved"]), _share(s["harmed"]), _number(s["ms_per_frame"], 2),
     )  # fmt: skip
@@ -237,8 +240,8 @@ def _share(value: float) -> str:
     return "-" if not np.isfinite(value) else f"{100 * value:.0f} %"
 
 
-def _interval(s: dict, name: str, unit: str, digits: int) -> str:
+def _interval(s: dict, name: str, digits: int) -> str:
     low, high = s[f"{name}_95"]
-    if not np.isfinite(s[f"{name}_{unit}"]) or low == high == 0.0:
+    if not np.isfinite(low) or low == high == 0.0:
         return "-"
     return f"[{low:+.{digits}f},{high:+.{digits}f}]"

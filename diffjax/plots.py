@@ -133,7 +133,7 @@ def bodies(
     *,
     frame: Literal["camera", "world"] = "camera",
 ) -> None:
-    """Bodies side by side from the front and the side (DiffAnnot, Fig. 5), on one scale, in metres.
+    """Bodies side by side, as seen and from the side (DiffAnnot, Fig. 5), on one scale, in metres.
 
     `camera`: x right, y down, z away from the viewer. `world`: x right, y up, z towards the viewer.
     """
@@ -159,7 +159,8 @@ def bodies(
                 axes.set_axis_off()
         for axes, title in zip(grid[0], titles):
             axes.set_title(title, loc="center", pad=4)
-        for axes, view in zip(grid[:, 0], ("front", "side")):
+        views = ("camera" if frame == "camera" else "front", "side")
+        for axes, view in zip(grid[:, 0], views):
             axes.text(0.04, 0.97, view, transform=axes.transAxes, color=GREY, fontsize=8, va="top")
         _save(figure, path)
 

@@ -1,10 +1,11 @@
 """Every way to refine one annotation set, and the controls, in one table with pictures."""
 
 import dataclasses
+import functools
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,7 @@ def rows(
 ):
     """One row a method: the estimate first."""
     judge, nan = parts.judge, float("nan")
+    truth = "the truth" if problem.truth.joints is not None else "the 2D judge"
 
     def row(name, sees, people, ms):
         scores = evaluate.score(judge, people, problem.truth)
@@ -58,10 +60,10 @@ def rows(
     for kind in problem.evidence:
         if kind in searched.chosen:
             yield row("paper, chosen by 2D", kind, searched.chosen[kind], search_ms)
-    yield row("paper, ORACLE", "the truth", searched.chosen["oracle"], search_ms)
+    yield row("paper, ORACLE", truth, searched.chosen["oracle"], search_ms)
     for name in searched.chosen:
         if name.startswith("control"):
-            yield row(name, "the truth", searched.chosen[name], nan)
+            yield row(name, truth, searched.chosen[name], nan)
     for kind in problem.evidence:
         again = rerun_frontend(parts.frontend, problem, kind)
         if again is not None:
@@ -109,21 +111,16 @@ def load_parts(
     )
 
 
-def load_sets(run: config.Run) -> tuple[records.AnnotationSet | None, records.AnnotationSet]:
-    """The validation set (None where there is none) and the test set; `demo` makes them."""
-    names = {"val": run.data.val, "test": run.data.test}
-    if not names["test"]:
-        raise ValueError("data.test: wanted an annotation set, got no name; pass --data.test FILE")
-    made = {}
-    if "demo" in names.values():
-        paths = (config.locate(path) for path in (run.parts.frontend, run.data.body))
-        made = dict(zip(("val", "test"), simulate.demo_sets(*paths)))
+def load_set(run: config.Run, split: Literal["val", "test"]) -> records.AnnotationSet | None:
+    """The validation or test set of a run; None where the run names none. `demo` makes the demo's people."""
+    name = getattr(run.data, split)
+    if name != "demo":
+        return pipeline.read_set(name, split) if name else None
+    paths = (config.locate(path) for path in (run.parts.frontend, run.data.body))
+    return dict(zip(("val", "test"), _demo_sets(*paths)))[split]
 
-    def load(split: str) -> records.AnnotationSet:
-        name = names[split]
-        return made[split] if name == "demo" else pipeline.read_set(name, split)
 
-    return load("val") if names["val"] else None, load("test")
+_demo_sets = functools.cache(simulate.demo_sets)
 
 
 def sweep(
@@ -134,7 +131,9 @@ def sweep(
     Writes sweep.json, sweep.npz, loss_against_step.png and bodies.png into the working directory.
     """
     began = time.perf_counter()
-    val, test = load_sets(run)
+    val, test = load_set(run, "val"), load_set(run, "test")
+    if test is None:
+        raise ValueError("data.test: wanted an annotation set, got no name; pass --data.test FILE")
     kinds = kinds or annotate.kinds_of(test)
     parts = load_parts(run, workdir, test)
     problem = choosing.make_problem(parts.judge, test, kinds, run.data.test)
@@ -156,7 +155,7 @@ def sweep(
         summaries.append(evaluate.summary(row, base, problem.groups))
         print(evaluate.line(summaries[-1]), flush=True)
     seconds = time.perf_counter() - began
-    print(_explain(searched, seconds))
+    print(_explain(problem, run, searched, seconds))
     _write(workdir, run, searched, summaries, made, seconds)
     _draw(workdir, run, parts, problem, searched, made)
     return summaries
@@ -172,7 +171,9 @@ def _head(problem: choosing.Problem, run: config.Run) -> str:
     return f"{people} people in {sequences} sequences: {source}"
 
 
-def _explain(searched: choosing.Searched, seconds: float) -> str:
+def _explain(
+    problem: choosing.Problem, run: config.Run, searched: choosing.Searched, seconds: float
+) -> str:
     """What the table says, in words, with the numbers of this run."""
     curve = searched.curve
 
@@ -183,13 +184,24 @@ def _explain(searched: choosing.Searched, seconds: float) -> str:
     gain = float(curve[:, 0].mean()) - best("oracle")
     known = [(name, float(curve[:, 0].mean()) - best(name)) for name in names]
     calls = int(np.sum(searched.stop * (searched.stop + 1) // 2))
+    quantity, unit = _quantity(problem, run)
+    shown = "truth" if problem.truth.joints is not None else "2D keypoints it is judged by"
     return (
-        f"\nThe oracle gains {gain:.2f} by looking at the truth. Under the same oracle moves that know nothing gain "
+        f"PA: PA-MPJPE. mm and degrees; change: 95 % interval over sequences; better, worse: share of people, worse "
+        f"by more than 1 mm.\n\nBy looking at the {shown} the oracle gains {gain:.2f} {unit} of {quantity}. Under the "
+        "same oracle, moves that know nothing gain "
         + ", ".join(f"{k:.2f} ({name.removeprefix('control, ')})" for name, k in known)
         + ".\nOracle minus control, what the denoiser itself is worth: "
         + ", ".join(f"{gain - k:+.2f}" for _, k in known)
-        + f".\nAlgorithm 1 needs {calls} denoiser calls here. {seconds:.0f} s in all."
+        + f" {unit}.\nAlgorithm 1 needs {calls} denoiser calls here. {seconds:.0f} s in all."
     )
+
+
+def _quantity(problem: choosing.Problem, run: config.Run) -> tuple[str, str]:
+    """What the oracle minimises, and its unit."""
+    if problem.truth.joints is None:
+        return _QUANTITY["reprojection"]
+    return _QUANTITY[run.search.error]
 
 
 def _write(
@@ -201,13 +213,22 @@ def _write(
     }  # fmt: skip
     workdir.mkdir(parents=True, exist_ok=True)
     temporary = workdir / ".sweep.json.part"
-    temporary.write_text(json.dumps(facts, indent=1))
+    temporary.write_text(json.dumps(_without_nan(facts), indent=1, allow_nan=False))
     temporary.replace(workdir / "sweep.json")
     arrays = {"curve": searched.curve, "stop": searched.stop}
     arrays |= {f"step/{name}": step for name, step in searched.steps.items()}
     for name, row in made.items():
         arrays |= {f"{name}/{field}": x for field, x in row.scores._asdict().items()}
     records.save_arrays(workdir / "sweep.npz", arrays)
+
+
+def _without_nan(value: Any) -> Any:
+    """What is not a number is null in JSON."""
+    if isinstance(value, dict):
+        return {key: _without_nan(x) for key, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(x) for x in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _draw(
@@ -220,7 +241,7 @@ def _draw(
 ) -> None:
     """The paper's Fig. 4, and its Fig. 5 for a person whom both the oracle and the guidance help."""
     solid = problem.truth.joints is not None
-    name, unit = _QUANTITY[run.search.error if solid else "reprojection"]
+    name, unit = _quantity(problem, run)
     plots.loss_against_step(
         searched.curve, workdir / "loss_against_step.png", quantity=name, unit=unit
     )
@@ -228,13 +249,14 @@ def _draw(
     who = _example(searched, guided)
     best = int(searched.steps["oracle"][who])
     steps = sorted({0, best // 2, best, run.search.max_step})
+    named = {best: f"step {best}, the oracle's", 0: "estimate"}
     one = jax.tree.map(lambda x: x[who : who + 1], problem.estimate)
     poses = jax.jit(
         lambda p: choosing.candidates(parts.denoiser, run.search, p, jnp.asarray([who]), 0)
     )(one)
     shown = [
         (
-            f"step {s}: {searched.curve[who, s]:.0f} {unit}",
+            f"{named.get(s, f'step {s}')}: {searched.curve[who, s]:.0f} {unit}",
             jax.tree.map(lambda x, s=s: x[s, 0], poses),
         )
         for s in steps

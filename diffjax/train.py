@@ -224,6 +224,7 @@ def _resume(
             f"{workdir}: field body: wanted {task.body_digest}, found {facts['body']} in the saved "
             f"run; {run.data.body} has changed: choose another --workdir"
         )
+    print(f"{workdir}: going on from step {step} of {run.train.steps}")
     trees = checkpoint.restore(workdir, step, {"state": state._replace(ema=()), "ema": state.ema})
     batches.set_state(facts["batches"])
     return trees["state"]._replace(ema=trees["ema"])

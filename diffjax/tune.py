@@ -57,9 +57,11 @@ def trials(
 
 def tune(run: config.Run, workdir: Path) -> dict[str, config.Guidance]:
     """Prints every trial on the run's validation set and the best of each kind, as config lines."""
-    val, _ = sweep.load_sets(run)
+    val = sweep.load_set(run, "val")
     if val is None:
-        raise ValueError("data.val: wanted an annotation set to choose on, got an empty name")
+        raise ValueError(
+            "data.val: wanted an annotation set to choose on, got no name; pass --data.val FILE"
+        )
     parts = sweep.load_parts(run, workdir, val)
     kinds = annotate.kinds_of(val)
     problem = choosing.make_problem(parts.judge, val, kinds, run.data.val)

@@ -6,7 +6,10 @@ from diffjax import config, train
 def main() -> None:
     run, workdir = config.parse(description=__doc__ or "")
     train.train(run, workdir)
-    print(f"{workdir / 'model.npz'}: the trained model; refine with scripts/sweep_steps.py")
+    print(
+        f"{workdir / 'model.npz'}: the trained model. Refine with it by --parts.prior {workdir}, search "
+        f"steps with it by --parts.denoiser {workdir} (scripts/refine.py, scripts/sweep_steps.py)"
+    )
 
 
 if __name__ == "__main__":

@@ -170,3 +170,10 @@ def test_a_broken_body_is_refused_with_field_and_finding(tmp_path, toy_body, fie
     np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(ValueError, match=f"bad.npz: field {field}.*{found}"):
         body.load_body(tmp_path / "bad.npz")
+
+
+def test_a_file_that_is_no_body_is_named(tmp_path):
+    for name, content in (("text.npz", b"not a body"), ("text.txt", b"pose"), ("empty.npz", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name}: wanted a body"):
+            body.load_body(tmp_path / name)

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import sys
 
 import pytest
@@ -111,6 +112,7 @@ def test_relative_paths_are_found_from_anywhere(tmp_path, monkeypatch):
 )
 def test_bad_input_is_one_line_and_an_exit_code(error, code, said, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["scripts/train.py"])
+    monkeypatch.setattr(os, "_exit", sys.exit)
 
     def main():
         raise error

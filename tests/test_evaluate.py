@@ -174,7 +174,7 @@ def test_whole_groups_are_drawn():
     """Frames scatter, sequences do not: nothing is left to chance."""
     values, group = np.tile([0.0, 1.0, 5.0], 8), np.repeat(np.arange(8), 3)
     np.testing.assert_allclose(evaluate.bootstrap(values, group), 2.0)
-    np.testing.assert_allclose(evaluate.bootstrap(values[:3], np.zeros(3)), 2.0)
+    assert np.isnan(evaluate.bootstrap(values[:3], np.zeros(3))).all()
 
 
 def test_groups_count_by_their_frames(rng):

@@ -1,6 +1,7 @@
 """A file in, a better file out: written whole or not at all, and one line says what changed."""
 
 import dataclasses
+import os
 import runpy
 import subprocess
 import sys
@@ -189,6 +190,7 @@ def test_a_stopped_refinement_writes_nothing(files, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(annotate, "refine_set", stop)
+    monkeypatch.setattr(os, "_exit", sys.exit)
     with pytest.raises(SystemExit) as left:
         config.run_main(
             lambda: main("--data", files / "people.npz", "--out", tmp_path / "o.npz", *flags(files))
