@@ -33,3 +33,11 @@ def toy_body() -> body.BodyModel:
 @pytest.fixture(scope="session")
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def quick_to_compile():
+    """What runs for milliseconds need not be optimised for seconds."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -16,12 +16,7 @@ N = 4
 """People in every call: each mode is compiled once."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_to_compile():
-    """What runs for milliseconds need not be optimised for seconds."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import runpy
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 import tiny
@@ -17,12 +16,7 @@ from diffjax.data import records
 SCRIPT = config.ROOT / "scripts" / "refine.py"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_to_compile():
-    """What runs for milliseconds need not be optimised for seconds."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
 @pytest.fixture(scope="module")
