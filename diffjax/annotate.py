@@ -1,23 +1,18 @@
 """From an annotation set to a better one: what the methods want, made of what is on disk.
 
-A `Kit` holds the loaded parts; `refine_set` streams a set through a method in chunks of one compiled shape.
+A `Kit` holds the loaded parts, a `Refiner` one method over one kind of evidence; `refine_set` does all at once.
 """
 
 import dataclasses
 import functools
-import math
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
-from diffjax import body, camera, checkpoint, config, pose, skeleton
+from diffjax import body, camera, checkpoint, chunks, config, devices, pose, skeleton
 from diffjax.data import records
 from diffjax.methods import baselines, diffannot
 from diffjax.pose import Evidence, Pose, Refined
@@ -37,15 +32,22 @@ class LoadedPrior(NamedTuple):
     layout: pose.Layout
 
 
-def load_prior(path: str | Path, model: body.BodyModel | None = None) -> LoadedPrior:
-    """The model of a working directory or an .npz, as a prior; with `model`, only if made for that body."""
+def load_prior(
+    path: str | Path, model: body.BodyModel | None = None, precision: str = "float32"
+) -> LoadedPrior:
+    """The model of a working directory or an .npz, as a prior; with `model`, only if made for that body.
+
+    `precision` is that of its matrix products: see `checkpoint.denoiser`.
+    """
     loaded = checkpoint.load_model(path, model=model)
     if loaded.run.model.condition:
         raise ValueError(
             f"{path}: field model.condition: wanted a prior without condition, found "
             f"{loaded.run.model.condition}; train one with --model.condition"
         )
-    prior = diffannot.Prior(checkpoint.denoiser(loaded), loaded.schedule, loaded.normaliser)
+    prior = diffannot.Prior(
+        checkpoint.denoiser(loaded, precision), loaded.schedule, loaded.normaliser
+    )
     return LoadedPrior(prior, loaded.run.model.vector)
 
 
@@ -74,8 +76,14 @@ def load_error_model(path: str | Path) -> baselines.ErrorModel:
 
 def estimate_of(annotations: records.AnnotationSet) -> Pose:
     """The cached estimates. Slightly stretched matrices are put onto SO(3)."""
-    matrices = jax.jit(pose.nearest_rotations)(annotations.pred_pose)
-    return Pose(np.asarray(matrices), annotations.pred_betas)
+    matrices, _ = chunks.in_chunks(
+        pose.nearest_rotations,
+        annotations.pred_pose,
+        size=devices.rows_at_once(),
+        label="estimates",
+        bar=False,
+    )
+    return Pose(matrices, annotations.pred_betas)
 
 
 def kinds_of(annotations: records.AnnotationSet) -> tuple[Kind, ...]:
@@ -123,49 +131,6 @@ def evidence_of(
     return Evidence(image, space, camera.Camera(*view))
 
 
-def in_chunks(
-    function: Callable[..., Any], batch: Any, *shared: Any, size: int, label: str
-) -> tuple[Any, float]:
-    """function(piece, *shared) over the leading axis of a pytree; results and milliseconds a sample.
-
-    `size` samples at a time, the last piece filled up with the first samples. Compiled once for a
-    function and its shapes, which is not timed.
-    """
-    count = len(jax.tree.leaves(batch)[0])
-    size = math.ceil(count / math.ceil(count / size))
-
-    def piece(first):
-        # Not the last sample again and again: in a control every sample moves as another one does.
-        index = np.arange(first, first + size) % count
-        return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[index]), batch)
-
-    results, seconds = [], 0.0
-    with tqdm(total=count, unit=" people", leave=False, mininterval=0.5) as bar:
-        bar.set_description(f"{label}: compiling")
-        compiled = _compiled(function, piece(0), *shared)
-        bar.set_description(label)
-        for first in range(0, count, size):
-            arguments = piece(first)
-            start = time.perf_counter()
-            results.append(jax.device_get(compiled(arguments, *shared)))
-            seconds += time.perf_counter() - start
-            bar.update(min(size, count - first))
-    joined = jax.tree.map(lambda *xs: np.concatenate(xs)[:count], *results)
-    return joined, 1e3 * seconds / count
-
-
-_CACHE: dict[Any, Any] = {}
-
-
-def _compiled(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The compiled function for arguments of these shapes; compiled at most once."""
-    leaves, tree = jax.tree.flatten(arguments)
-    key = (function, tree, tuple((jnp.shape(x), jnp.result_type(x)) for x in leaves))
-    if key not in _CACHE:
-        _CACHE[key] = jax.jit(function).lower(*arguments).compile()
-    return _CACHE[key]
-
-
 class Kit(NamedTuple):
     """What the refining modes need."""
 
@@ -177,17 +142,25 @@ class Kit(NamedTuple):
     """Of `fast`."""
 
 
-def refine_set(
+class Refiner(NamedTuple):
+    """A mode with all that it needs, for one kind of evidence."""
+
+    name: str
+    kind: Kind
+    work: Callable[..., Refined]
+    """((estimate, evidence), *shared) -> Refined: one function for each static setting."""
+    shared: tuple[Any, ...]
+    """The body as the evidence sees it, then what the mode knows; the rest are settings."""
+
+
+def make_refiner(
     kit: Kit,
-    annotations: records.AnnotationSet,
+    head: records.AnnotationSet,
     kind: Kind,
     settings: config.Guidance,
-    *,
     mode: str = "guided",
-    size: int = 256,
-    where: str = "annotations",
-) -> tuple[Refined, float]:
-    """Every sample refined by `guided` or `fast` from one kind of evidence; and milliseconds a sample."""
+) -> Refiner:
+    """The refiner of people with the fields of `head`, by `guided` or `fast`."""
     width = np.float32(settings.robust_px_share or np.inf)
     if mode == "guided":
         if kit.prior is None:
@@ -206,9 +179,32 @@ def refine_set(
         shared, work = (kit.error_model, np.float32(settings.map_weight), width), _fast
     else:
         raise ValueError(f"mode: wanted 'guided' or 'fast', got {mode!r}")
-    keypoints = keypoints_of(kit.body_path, kit.model, annotations, kind)
-    batch = (estimate_of(annotations), evidence_of(annotations, kind, where))
-    return in_chunks(work, batch, keypoints, *shared, size=size, label=f"{mode}, {kind}")
+    keypoints = keypoints_of(kit.body_path, kit.model, head, kind)
+    return Refiner(f"{mode}, {kind}", kind, work, (keypoints, *shared))
+
+
+def refine_people(
+    refiner: Refiner, estimate: Pose, evidence: Evidence, *, bar: Any = None, part: float = 1.0
+) -> tuple[Refined, float]:
+    """The people refined, and seconds; `bar` and `part` are those of `chunks.in_chunks`."""
+    how = {"size": devices.rows_at_once(), "label": refiner.name, "bar": bar, "part": part}
+    return chunks.in_chunks(refiner.work, (estimate, evidence), *refiner.shared, **how)
+
+
+def refine_set(
+    kit: Kit,
+    annotations: records.AnnotationSet,
+    kind: Kind,
+    settings: config.Guidance,
+    *,
+    mode: str = "guided",
+    where: str = "annotations",
+) -> tuple[Refined, float]:
+    """Every sample refined by `guided` or `fast` from one kind of evidence; and milliseconds a sample."""
+    refiner = make_refiner(kit, annotations, kind, settings, mode)
+    evidence = evidence_of(annotations, kind, where)
+    refined, seconds = refine_people(refiner, estimate_of(annotations), evidence)
+    return refined, 1e3 * seconds / records.count(annotations)
 
 
 @functools.cache

@@ -1,9 +1,12 @@
 """SMPL-family bodies: forward kinematics and linear blend skinning (Loper et al. 2015).
 
 Metres, y up at rest, rotations as matrices. The root rotates about the shaped rest pelvis, translation comes last.
+
+Inside, the batch is one axis, the last one of small arrays and the first one of meshes, whose x, y and z lie apart.
 """
 
 import dataclasses
+import math
 import pathlib
 import zipfile
 from typing import NamedTuple, no_type_check
@@ -13,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from diffjax import skeleton, unpickle
+from diffjax import kinematics, skeleton, skinning, unpickle
 
 
 @no_type_check  # JAX rebuilds pytrees with placeholders, which a checked __init__ would refuse.
@@ -23,14 +26,27 @@ class BodyModel:
     """Constants of one body. Arrays are leaves; the tree of joints is static."""
 
     template: Float[Array, "verts 3"]
-    shape_dirs: Float[Array, "verts 3 betas"]
-    pose_dirs: Float[Array, "verts 3 features"]
-    """features = 9 * (joints - 1): the row-major R - I of every joint but the root."""
+    basis: Float[Array, "features 3 padded"]
+    """Shape directions, then pose blend shapes (none where all are zero), as a matrix to multiply from the
+    left; x, y, z apart, and vertices filled up with zeros to whole tiles."""
     joint_regressor: Float[Array, "joints verts"]
     skin_weights: Float[Array, "verts joints"]
     joint_template: Float[Array, "joints 3"]
     joint_dirs: Float[Array, "joints 3 betas"]
     parents: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+
+    @property
+    def shape_dirs(self) -> Float[Array, "verts 3 betas"]:
+        """Metres a unit of each shape component."""
+        return self._directions(slice(self.joint_dirs.shape[-1]))
+
+    @property
+    def pose_dirs(self) -> Float[Array, "verts 3 features"]:
+        """features = 9 * (joints - 1): the row-major R - I of every joint but the root; or none."""
+        return self._directions(slice(self.joint_dirs.shape[-1], None))
+
+    def _directions(self, rows: slice):
+        return jnp.transpose(self.basis[rows, :, : len(self.template)], (2, 1, 0))
 
 
 class Posed(NamedTuple):
@@ -42,23 +58,24 @@ class Posed(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class KeypointModel:
-    """Keypoints of the posed mesh without the mesh: skinning folded into the regressor.
+    """Keypoints of the posed mesh without the mesh: skinning and chain folded into the regressor.
 
-    keypoint_k = sum over its bones j of R_j (offset + dirs [betas, pose]) + weight t_j.
+    keypoint = mix [root; R_b arm_b], over arms: vectors in the frame of a bone, linear in shape and pose.
+    First those of the skin (one for each bone a keypoint hangs on), then bones of the skeleton.
     """
 
-    offset: Float[Array, "pairs 3"]
-    dirs: Float[Array, "pairs 3 features"]
-    weight: Float[Array, " pairs"]
+    arm_template: Float[Array, "all 3"]
+    """The root joint, then every arm."""
+    arm_dirs: Float[Array, "all 3 betas"]
+    skin_pose_dirs: Float[Array, "skins 3 features"]
+    """Pose blend shapes of the skin's arms, for R (not R - I) of every joint but the root; or none."""
+    mix: Float[Array, "K all"]
+    """What a keypoint is of the root joint, then of every turned arm."""
     bones: tuple[int, ...] = dataclasses.field(metadata={"static": True})
-    """Bone of each pair."""
-    keypoints: tuple[int, ...] = dataclasses.field(metadata={"static": True})
-    """Keypoint of each pair, ascending."""
+    """The joint that turns each arm."""
     joint_template: Float[Array, "joints 3"]
     joint_dirs: Float[Array, "joints 3 betas"]
     parents: tuple[int, ...] = dataclasses.field(metadata={"static": True})
-    count: int = dataclasses.field(metadata={"static": True})
-    """Number of keypoints."""
 
 
 def body_from_arrays(
@@ -70,23 +87,30 @@ def body_from_arrays(
     parents: tuple[int, ...] = skeleton.SMPL_PARENTS,
 ) -> BodyModel:
     """A body from its arrays; the joints' own template and directions are precomputed in float64."""
-    if pose_dirs is None:
-        pose_dirs = np.zeros((len(template), 3, 9 * (len(parents) - 1)))
     exact = np.asarray(joint_regressor, np.float64)
-
-    def single(x):
-        return jnp.asarray(np.asarray(x), jnp.float32)
-
     return BodyModel(
-        template=single(template),
-        shape_dirs=single(shape_dirs),
-        pose_dirs=single(pose_dirs),
-        joint_regressor=single(joint_regressor),
-        skin_weights=single(skin_weights),
-        joint_template=single(exact @ template),
-        joint_dirs=single(np.einsum("jv,vcb->jcb", exact, shape_dirs)),
+        template=_single(template),
+        basis=_single(_basis(shape_dirs, pose_dirs)),
+        joint_regressor=_single(joint_regressor),
+        skin_weights=_single(skin_weights),
+        joint_template=_single(exact @ template),
+        joint_dirs=_single(np.einsum("jv,vcb->jcb", exact, shape_dirs)),
         parents=tuple(int(p) for p in parents),
     )
+
+
+def _single(x) -> Float[Array, "..."]:
+    return jnp.asarray(np.asarray(x), jnp.float32)
+
+
+def _basis(shape_dirs: np.ndarray, pose_dirs: np.ndarray | None) -> np.ndarray:
+    """Directions (verts, 3, features) as (features, 3, verts), filled up to whole tiles."""
+    blend = pose_dirs is not None and np.any(pose_dirs)
+    directions = np.asarray(shape_dirs)
+    if blend:
+        directions = np.concatenate([directions, np.asarray(pose_dirs)], -1)
+    spare = -len(directions) % skinning.TILE if len(directions) > skinning.TILE else 0
+    return np.pad(directions, ((0, spare), (0, 0), (0, 0))).transpose(2, 1, 0)
 
 
 def _read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -195,34 +219,38 @@ def load_regressor(path: str | pathlib.Path, name: str) -> np.ndarray:
     )
 
 
-def _kinematics(rotations, joints, parents):
-    """World rotation of every joint and posed joints, unrolled over the static tree."""
-    world, position = [rotations[..., 0, :, :]], [joints[..., 0, :]]
-    for j in range(1, len(parents)):
-        parent = parents[j]
-        bone = joints[..., j, :] - joints[..., parent, :]
-        world.append(_matmul(world[parent], rotations[..., j, :, :]))
-        position.append(_apply(world[parent], bone) + position[parent])
-    return jnp.stack(world, -3), jnp.stack(position, -2)
+class _Input(NamedTuple):
+    """A flat batch, also of one, in one precision."""
+
+    rotations: Float[Array, "batch joints 3 3"]
+    betas: Float[Array, "batch betas"]
 
 
-def _matmul(a, b):
-    """3x3 product by elementwise sums: XLA's batched 3x3 matmul is slow on CPU."""
-    return sum(a[..., :, k, None] * b[..., None, k, :] for k in range(3))
+def _flat(model, rotations, betas):
+    """The model and the input in the input's precision, and the batch axes to come back to."""
+    # NumPy promotes also where JAX is told not to: single precision constants, double precision input.
+    dtype = np.result_type(rotations.dtype, betas.dtype, model.joint_template.dtype)
+    batch = jnp.broadcast_shapes(rotations.shape[:-3], betas.shape[:-1])
+    wanted = ((*batch, *rotations.shape[-3:]), (*batch, betas.shape[-1]))
+    whole = [jnp.broadcast_to(x, s) for x, s in zip((rotations, betas), wanted)]
+    size = math.prod(batch)
+    flat = [x.reshape(size, *x.shape[len(batch) :]).astype(dtype) for x in whole]
+    return jax.tree.map(lambda x: x.astype(dtype), model), _Input(*flat), batch
 
 
-def _apply(a, v):
-    return sum(a[..., :, k] * v[..., None, k] for k in range(3))
+def _batch_last(rotations: Float[Array, "batch joints 3 3"]) -> Float[Array, "joints 3 3 batch"]:
+    flat = rotations.reshape(len(rotations), 9 * rotations.shape[1]).T
+    return jax.lax.optimization_barrier(flat).reshape(*rotations.shape[1:], len(rotations))
 
 
-def _shaped_joints(model, betas):
-    return model.joint_template + jnp.einsum("jcb,...b->...jc", model.joint_dirs, betas)
+def _batch_first(points: Float[Array, "n 3 batch"], batch) -> Float[Array, "*batch n 3"]:
+    return points.transpose(2, 0, 1).reshape(*batch, *points.shape[:2])
 
 
-def _pose_feature(rotations):
-    """Row-major R - I of every joint but the root (SMPL's pose blend shape input)."""
-    difference = rotations[..., 1:, :, :] - jnp.eye(3, dtype=rotations.dtype)
-    return difference.reshape(*difference.shape[:-3], -1)
+def _linear(template, dirs, betas) -> Float[Array, "n 3 batch"]:
+    """Points that move with the shape."""
+    moved = dirs.reshape(-1, dirs.shape[-1]) @ betas.T
+    return template[..., None] + moved.reshape(*template.shape, len(betas))
 
 
 def pose_joints(
@@ -231,16 +259,22 @@ def pose_joints(
     betas: Float[Array, "*#batch betas"],
 ) -> Float[Array, "*batch joints 3"]:
     """Posed joints (m) without the mesh."""
-    rotations, betas = _broadcast(rotations, betas)
-    return _kinematics(rotations, _shaped_joints(model, betas), model.parents)[1]
+    model, x, batch = _flat(model, rotations, betas)
+    world = kinematics.world_rotations(_batch_last(x.rotations), model.parents)
+    return _batch_first(_posed_joints(model, world, x.betas), batch)
 
 
-def _broadcast(rotations, betas):
-    batch = jnp.broadcast_shapes(rotations.shape[:-3], betas.shape[:-1])
-    return (
-        jnp.broadcast_to(rotations, (*batch, *rotations.shape[-3:])),
-        jnp.broadcast_to(betas, (*batch, betas.shape[-1])),
+def _posed_joints(model, world, betas) -> Float[Array, "joints 3 batch"]:
+    """Every joint is the root and the turned bones above it, summed."""
+    rest = _linear(
+        kinematics.bones(model.joint_template, model.parents),
+        kinematics.bones(model.joint_dirs, model.parents),
+        betas,
     )
+    turned = kinematics.turn(world[np.asarray(model.parents[1:])], rest[1:])
+    arms = jax.lax.optimization_barrier(jnp.concatenate([rest[:1], turned]))
+    mix = jnp.asarray(kinematics.ancestry(model.parents), arms.dtype)
+    return jax.lax.optimization_barrier(kinematics.gathered(mix, arms))
 
 
 def pose_body(
@@ -250,43 +284,78 @@ def pose_body(
     translation: Float[Array, "*#batch 3"] | None = None,
 ) -> Posed:
     """Posed joints and vertices (m). SMPL Eqs. 2-10: shape, pose correctives, skinning, then translation."""
-    rotations, betas = _broadcast(rotations, betas)
-    joints = _shaped_joints(model, betas)
-    world, position = _kinematics(rotations, joints, model.parents)
-    rest = model.template + jnp.einsum("vcb,...b->...vc", model.shape_dirs, betas)
-    rest = rest + jnp.einsum("vcf,...f->...vc", model.pose_dirs, _pose_feature(rotations))
-    blend = jnp.einsum("vj,...jab->...vab", model.skin_weights, world)
-    shift = position - _apply(world, joints)
-    vertices = _apply(blend, rest) + jnp.einsum("vj,...jc->...vc", model.skin_weights, shift)
+    model, x, batch = _flat(model, rotations, betas)
+    flat = skinning.in_chunks(lambda part: _posed(model, part), x)
+    joints, vertices = (y.reshape(*batch, *y.shape[1:]) for y in flat)
     if translation is None:
-        return Posed(position, vertices)
-    return Posed(position + translation[..., None, :], vertices + translation[..., None, :])
+        return Posed(joints, vertices)
+    return Posed(joints + translation[..., None, :], vertices + translation[..., None, :])
+
+
+def _posed(model: BodyModel, x: _Input):
+    """Joints (batch, joints, 3) and vertices (batch, verts, 3) of a flat batch."""
+    world = kinematics.world_rotations(_batch_last(x.rotations), model.parents)
+    joints = _posed_joints(model, world, x.betas)
+    rest = _linear(model.joint_template, model.joint_dirs, x.betas)
+    shift = jax.lax.optimization_barrier(joints - kinematics.turn(world, rest))
+    transforms = jax.lax.optimization_barrier(jnp.concatenate([world, shift[:, :, None]], 2))
+    vertices = skinning.skin(
+        model.template, model.basis, model.skin_weights, transforms, _features(model, x)
+    )
+    return joints.transpose(2, 0, 1), vertices
+
+
+def _features(model: BodyModel, x: _Input) -> Float[Array, "batch features"]:
+    """What multiplies the basis: shape, then row-major R - I of every joint but the root."""
+    spare = len(model.basis) - x.betas.shape[-1]
+    if not spare:
+        return x.betas
+    difference = x.rotations[:, 1:] - jnp.eye(3, dtype=x.betas.dtype)
+    return jnp.concatenate([x.betas, difference.reshape(len(x.betas), spare)], -1)
 
 
 def fold_keypoints(
     model: BodyModel, regressor: Float[Array | np.ndarray, "K verts"]
 ) -> KeypointModel:
-    """Folds a (K, V) vertex regressor into per-bone terms: exact algebra, done once in float64."""
-    exact = [np.asarray(x, np.float64) for x in (regressor, model.skin_weights, model.template)]
-    regressor, skin, template = exact
-    basis = np.concatenate([model.shape_dirs, model.pose_dirs], -1).astype(np.float64)
+    """Folds a (K, V) vertex regressor into arms of bones: exact algebra, done once in float64.
+
+    With mass = sum_v r_kv w_vj, bone j carries the arm sum_v r_kv w_vj (T_v - J_j) of keypoint k, and the
+    joint J_j itself, mass times, hangs on the bones above it.
+    """
+    regressor, skin = (np.asarray(x, np.float64) for x in (regressor, model.skin_weights))
+    template, dirs, pose = (
+        np.asarray(x, np.float64) for x in (model.template, model.shape_dirs, model.pose_dirs)
+    )
+    joint, joint_dirs = (
+        np.asarray(x, np.float64) for x in (model.joint_template, model.joint_dirs)
+    )
+    mass = np.einsum("kv,vj->kj", regressor, skin)
     pairs = [
         (k, j)
-        for k in range(len(regressor))
         for j in range(skin.shape[1])
+        for k in range(len(regressor))
         if np.any(regressor[k] * skin[:, j] != 0.0)
     ]
-    mass = np.stack([regressor[k] * skin[:, j] for k, j in pairs])
+    part = np.stack([regressor[k] * skin[:, j] for k, j in pairs])
+    owner = np.asarray([j for _, j in pairs])
+    total = part.sum(1)
+    pose_arms = np.einsum("pv,vcf->pcf", part, pose)
+    upright = np.tile(np.eye(3).ravel(), pose.shape[-1] // 9)
+    skin_arms = part @ template - total[:, None] * joint[owner] - pose_arms @ upright
+    skin_dirs = np.einsum("pv,vcb->pcb", part, dirs) - total[:, None, None] * joint_dirs[owner]
+    chain = mass @ kinematics.ancestry(model.parents)
+    used = [j for j in range(1, len(joint)) if np.any(chain[:, j] != 0.0)]
+    bone, bone_dirs = (kinematics.bones(x, model.parents)[used] for x in (joint, joint_dirs))
+    own = np.asarray([[k == pair[0] for pair in pairs] for k in range(len(regressor))], float)
     return KeypointModel(
-        offset=jnp.asarray(mass @ template, jnp.float32),
-        dirs=jnp.asarray(np.einsum("pv,vcf->pcf", mass, basis), jnp.float32),
-        weight=jnp.asarray(mass.sum(1), jnp.float32),
-        bones=tuple(j for _, j in pairs),
-        keypoints=tuple(k for k, _ in pairs),
+        arm_template=_single(np.concatenate([joint[:1], skin_arms, bone])),
+        arm_dirs=_single(np.concatenate([joint_dirs[:1], skin_dirs, bone_dirs])),
+        skin_pose_dirs=_single(pose_arms),
+        mix=_single(np.concatenate([chain[:, :1], own, chain[:, used]], 1)),
+        bones=(*owner.tolist(), *[model.parents[j] for j in used]),
         joint_template=model.joint_template,
         joint_dirs=model.joint_dirs,
         parents=model.parents,
-        count=len(regressor),
     )
 
 
@@ -296,14 +365,22 @@ def pose_keypoints(
     betas: Float[Array, "*#batch betas"],
 ) -> Float[Array, "*batch K 3"]:
     """Keypoints of the posed mesh (m), equal to regressing them from `pose_body`'s vertices."""
-    rotations, betas = _broadcast(rotations, betas)
-    joints = _shaped_joints(model, betas)
-    world, position = _kinematics(rotations, joints, model.parents)
-    shift = position - _apply(world, joints)
-    features = jnp.concatenate([betas, _pose_feature(rotations)], -1)
-    local = model.offset + jnp.einsum("pcf,...f->...pc", model.dirs, features)
-    bones, keypoints = np.asarray(model.bones), np.asarray(model.keypoints)
-    terms = _apply(world[..., bones, :, :], local)
-    terms = terms + model.weight[:, None] * shift[..., bones, :]
-    scatter = (np.arange(model.count)[:, None] == keypoints[None]).astype(np.float32)
-    return jnp.einsum("kp,...pc->...kc", scatter.astype(terms.dtype), terms)
+    model, x, batch = _flat(model, rotations, betas)
+    local = _batch_last(x.rotations)
+    arms = _arms(model, local, x.betas)
+    world = kinematics.world_rotations(local, model.parents)
+    turned = kinematics.turn(world[np.asarray(model.bones)], arms[1:])
+    turned = jax.lax.optimization_barrier(jnp.concatenate([arms[:1], turned]))
+    return _batch_first(jax.lax.optimization_barrier(kinematics.gathered(model.mix, turned)), batch)
+
+
+def _arms(model: KeypointModel, local, betas) -> Float[Array, "all 3 batch"]:
+    """The root joint and the arms of this shape and pose, each in the frame of its bone."""
+    arms = jax.lax.optimization_barrier(_linear(model.arm_template, model.arm_dirs, betas))
+    skins, _, features = model.skin_pose_dirs.shape
+    if not features:
+        return arms
+    blend = model.skin_pose_dirs.reshape(-1, features) @ local[1:].reshape(features, len(betas))
+    skin = arms[1 : skins + 1] + blend.reshape(skins, 3, len(betas))
+    parts = [arms[:1], jax.lax.optimization_barrier(skin), arms[skins + 1 :]]
+    return jax.lax.optimization_barrier(jnp.concatenate(parts))

@@ -41,10 +41,14 @@ class Model:
     """2D keypoints that it is conditioned on."""
 
 
-def denoiser(model: Model) -> sampling.Denoiser:
-    """The model over standardised vectors (`model.normaliser`)."""
+def denoiser(model: Model, precision: str = "float32") -> sampling.Denoiser:
+    """The model over standardised vectors (`model.normaliser`).
+
+    `precision` is that of the factors of its matrix products: `float32` or `bfloat16`.
+    """
     prediction = model.run.diffusion.prediction
-    return denoisers.bind(model.network, model.params, model.schedule, prediction)
+    dtype = None if precision == "float32" else precision
+    return denoisers.bind(model.network, model.params, model.schedule, prediction, dtype=dtype)
 
 
 def make_model(

@@ -13,13 +13,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from diffjax import annotate, body, config, energies, evaluate, metrics, pose, search, skeleton
+from diffjax import (
+    annotate,
+    body,
+    chunks,
+    config,
+    devices,
+    energies,
+    evaluate,
+    metrics,
+    pose,
+    search,
+    skeleton,
+)
 from diffjax.data import records
 from diffjax.methods import controls
 from diffjax.pose import Evidence, Pose
 
-_SLOTS = 20_000
-"""Candidates (samples times starts) in memory at once."""
+_NUMBERS = 2048
+"""Of a candidate, with its pose and those of its controls."""
 
 
 class Parts(NamedTuple):
@@ -34,14 +46,14 @@ class Parts(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One annotation set, as arrays."""
+    """People of one annotation set, as arrays."""
 
     annotations: records.AnnotationSet
     estimate: Pose
     truth: evaluate.Truth
     evidence: dict[annotate.Kind, Evidence]
-    groups: np.ndarray
-    """Sequence of each sample."""
+    ids: np.ndarray
+    """Place of each in the whole set: all that their noise depends on."""
 
 
 class Searched(NamedTuple):
@@ -63,17 +75,17 @@ def make_problem(
     annotations: records.AnnotationSet,
     kinds: tuple[annotate.Kind, ...],
     where: str,
+    ids: np.ndarray | None = None,
+    neutral: bool | None = None,
 ) -> Problem:
-    """The set as the methods and the judge want it."""
-    groups = annotations.sequence
-    if groups is None:
-        groups = np.arange(records.count(annotations))
+    """The set as the methods and the judge want it; of a piece, `ids` and `neutral` tell of the whole."""
+    ids = np.arange(records.count(annotations)) if ids is None else ids
     return Problem(
         annotations,
         annotate.estimate_of(annotations),
-        evaluate.truth_of(judge, annotations),
+        evaluate.truth_of(judge, annotations, neutral),
         {kind: annotate.evidence_of(annotations, kind, where) for kind in kinds},
-        groups,
+        ids.astype(np.int32),
     )
 
 
@@ -114,6 +126,7 @@ def candidates(
     found = search.candidates(
         prior.denoiser, prior.schedule, x, None, max_step=run.max_step,
         candidate=run.candidate, sampler=run.sampler, key=jax.random.key(seed), ids=ids,
+        tile=run.tile,
     )  # fmt: skip
     betas = jnp.broadcast_to(estimate.betas, (len(found), *estimate.betas.shape))
     poses = pose.pose_from_vector(pose.unstandardise(prior.normaliser, found), layout, betas)
@@ -126,23 +139,42 @@ def _pick(poses: Pose, step: Array) -> Pose:
     )
 
 
-def search_all(
-    parts: Parts, problem: Problem, run: config.Search, fixed: int, seed: int = 0
-) -> tuple[Searched, float]:
-    """The step search with every chooser and control, and milliseconds a sample.
+class Searcher(NamedTuple):
+    """The step search with every chooser, ready for people with certain fields."""
 
-    `fixed` is the step chosen on validation.
-    """
-    kinds = [kind for kind in problem.evidence if kind != "joints3d"]
-    kit, a = parts.kit, problem.annotations
-    models = {k: annotate.keypoints_of(kit.body_path, kit.model, a, k).image for k in kinds}
-    count = len(problem.groups)
-    batch = (problem.estimate, problem.truth, problem.evidence, np.arange(count, dtype=np.int32))
+    work: Any
+    shared: tuple[Any, ...]
+    starts: int
+
+
+def make_searcher(
+    parts: Parts,
+    head: records.AnnotationSet,
+    kinds: tuple[annotate.Kind, ...],
+    run: config.Search,
+    fixed: int,
+    seed: int = 0,
+) -> Searcher:
+    """The search of people with the fields of `head`. `fixed` is the step chosen on validation."""
+    kit, flat = parts.kit, [kind for kind in kinds if kind != "joints3d"]
+    models = {k: annotate.keypoints_of(kit.body_path, kit.model, head, k).image for k in flat}
     seen = _Seen(parts.judge.joints, parts.judge.image, models)
     shared = (parts.denoiser.prior, seen, np.int32(fixed), np.int32(seed))
-    size = max(2, _SLOTS // (run.max_step + 1))
-    work = _search_work(parts.denoiser.layout, run)
-    return annotate.in_chunks(work, batch, *shared, size=size, label="step search")
+    return Searcher(_search_work(parts.denoiser.layout, run), shared, run.max_step + 1)
+
+
+def search_all(
+    searcher: Searcher, problem: Problem, *, bar: Any = None, part: float = 1.0
+) -> tuple[Searched, float]:
+    """The step search with every chooser and control, and seconds without compiling.
+
+    Two neighbours (the first and second, the third and fourth ...) are each other's companions: see
+    `controls.pairs`. `bar` and `part` are those of `chunks.in_chunks`.
+    """
+    batch = (problem.estimate, problem.truth, problem.evidence, problem.ids)
+    size = devices.rows_at_once(_NUMBERS * searcher.starts)
+    how = {"size": size, "label": "step search", "bar": bar, "part": part}
+    return chunks.in_chunks(searcher.work, batch, *searcher.shared, **how)
 
 
 @functools.cache
@@ -171,15 +203,19 @@ def _search_work(layout: pose.Layout, run: config.Search):
 def _controls(seed: Array, ids: Array, estimate: Pose, poses: Pose) -> dict[str, Pose]:
     """Families of candidates that know nothing, of the candidates' own size."""
     moves = controls.candidate_moves(estimate, poses)
-    key = jax.random.fold_in(jax.random.key(seed + 1), ids[0])
+    key = jax.random.key(seed + 1)
     return {
         "control, random moves": controls.apply_moves(
-            estimate, controls.same_size_moves(key, moves)
+            estimate, controls.same_size_moves(key, ids, moves)
         ),
         "control, another's moves": controls.apply_moves(estimate, controls.other_moves(moves)),
     }
 
 
 def best_fixed_step(curve: np.ndarray) -> int:
-    """The start with the least mean error on validation; 0 means: leave the estimates alone."""
-    return int(np.argmin(curve.mean(0)))
+    """The start with the least mean error on validation; 0 means: leave the estimates alone.
+
+    People with an error that is not finite have no say.
+    """
+    known = curve[np.isfinite(curve).all(1)]
+    return int(np.argmin(known.mean(0))) if len(known) else 0

@@ -132,7 +132,7 @@ class Train:
     """The learning rate falls to zero over `steps`."""
     ema_rates: tuple[float, ...] = (0.998,)
     """Averages of the weights; the first is the one that is used."""
-    steps_per_dispatch: int = 10
+    steps_per_dispatch: int = 25
     """Optimiser steps per call of the compiled function."""
     log_every: int = 100
     save_every: int = 1000
@@ -170,11 +170,18 @@ class Search:
     """What chooses."""
     keypoints: str = "h36m14"
     """The joints that `error` and the table compare; the 2D ones are those of the evidence."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the factors of the denoiser's matrix products; sums and all else stay float32."""
+    tile: int | None = None
+    """(sample, start) pairs denoised at once, a multiple of 64; None for what suits the device."""
 
     def __post_init__(self):
         _check_choices(self)
         _require(self.max_step >= 0, "search.max_step", "0 or more", self.max_step)
-        _require((self.patience or 0) >= 0, "search.patience", "0 or more", self.patience)
+        patient = self.patience is None or self.patience >= 1
+        _require(patient, "search.patience", "1 or more, or None", self.patience)
+        whole = self.tile is None or (self.tile > 0 and self.tile % 64 == 0)
+        _require(whole, "search.tile", "a multiple of 64, or None", self.tile)
         known = tuple(sorted(skeleton.KEYPOINT_SETS))
         _require(self.keypoints in known, "search.keypoints", f"one of {known}", self.keypoints)
 
@@ -298,11 +305,25 @@ def parse(argv: Sequence[str] | None = None, description: str = "") -> tuple[Run
     return command.run, command.workdir or pathlib.Path("runs") / command.run.name
 
 
+def keep_compiled() -> None:
+    """Compiled code is kept between runs: in JAX_COMPILATION_CACHE_DIR, or ~/.cache/diffjax.
+
+    An empty JAX_COMPILATION_CACHE_DIR keeps nothing.
+    """
+    import jax
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "diffjax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
 def run_main(main: Callable[[], None]) -> None:
     """Calls main; bad input becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
 
     DIFFJAX_TRACEBACK=1 in the environment shows where an error came from.
     """
+    keep_compiled()
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every open directory.
     try:
         main()

@@ -6,13 +6,14 @@ truth's.
 """
 
 import functools
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax import annotate, body, config, energies, metrics, skeleton
+from diffjax import annotate, body, chunks, config, devices, energies, metrics, skeleton
 from diffjax.data import records
 from diffjax.pose import Evidence, Pose
 
@@ -57,17 +58,63 @@ class Truth(NamedTuple):
     """(N,) whether the true shape is one of the judge's body."""
 
 
-def make_judge(path: str, annotations: records.AnnotationSet, names: str = JOINTS) -> Judge:
-    """The judge of a body file. Joints that never move in the truth are left out of rotation errors."""
-    model = body.load_body(config.locate(path))
+class Whole(NamedTuple):
+    """What must be known of all people before some of them can be judged."""
+
+    groups: np.ndarray
+    """(N,) the sequence of each; everyone is one's own where none is known."""
+    moving: tuple[int, ...]
+    """Joints whose local rotations are not the same in everyone's truth."""
+    neutral: bool
+    """Whether nobody's truth was posed by a gendered body."""
+
+
+def survey(windows: Iterable[records.AnnotationSet]) -> Whole:
+    """The whole set, seen in windows."""
+    count, sums, groups, neutral = 0, np.zeros((2, 24, 3, 3)), [], True
+    for a in windows:
+        people = records.count(a)
+        groups.append(np.arange(count, count + people) if a.sequence is None else a.sequence)
+        neutral &= a.gender is None or bool((a.gender == "neutral").all())
+        count += people
+        if a.pose is not None:
+            exact = a.pose.astype(np.float64)
+            sums += np.stack([exact.sum(0), (exact**2).sum(0)])
     moving = skeleton.MOVING_JOINTS
-    if annotations.pose is not None and records.count(annotations) > 1:
-        spread = annotations.pose.std(0).max((-1, -2))
+    if count > 1 and sums.any():
+        mean, square = sums / count
+        spread = np.sqrt(np.maximum(square - mean**2, 0.0)).max((-1, -2))
         moving = tuple(j for j in range(1, 24) if spread[j] > 1e-3)
+    return Whole(np.concatenate(groups), moving, neutral)
+
+
+def make_judge(
+    path: str,
+    annotations: records.AnnotationSet,
+    names: str = JOINTS,
+    moving: tuple[int, ...] | None = None,
+) -> Judge:
+    """The judge of a body file. Joints that never move in the truth are left out of rotation errors.
+
+    With `moving` (of a `Whole`), only the fields of the annotations are looked at.
+    """
+    model = body.load_body(config.locate(path))
+    moving = survey([annotations]).moving if moving is None else moving
     kind = _image_kind(annotations) or "labels"
     keypoints = annotate.keypoints_of(path, model, annotations, kind)
     joints = body.fold_keypoints(model, body.load_regressor(config.locate(path), names))
     return Judge(model, joints, keypoints.image, moving, names)
+
+
+def sees_joints(annotations: records.AnnotationSet) -> bool:
+    """Whether the truth of a set has 3D joints."""
+    a = annotations
+    return a.keypoints3d is not None or not (a.pose is None or a.betas is None)
+
+
+def sees_image(annotations: records.AnnotationSet) -> bool:
+    """Whether a set has 2D keypoints and their camera."""
+    return _image_kind(annotations) is not None
 
 
 def _image_kind(annotations: records.AnnotationSet) -> annotate.Kind | None:
@@ -75,41 +122,55 @@ def _image_kind(annotations: records.AnnotationSet) -> annotate.Kind | None:
     return kinds[0] if kinds and annotations.focal_px is not None else None
 
 
-def truth_of(judge: Judge, annotations: records.AnnotationSet) -> Truth:
-    """The truth of an annotation set.
+def truth_of(
+    judge: Judge, annotations: records.AnnotationSet, neutral: bool | None = None
+) -> Truth:
+    """The truth of an annotation set; of a piece of one, `neutral` says it of the whole.
 
     A gendered truth (3DPW) was posed by a body that is not the judge's: its cached joints are the truth then.
     """
     a, joints, kind = annotations, None, _image_kind(annotations)
     known = None if a.pose is None or a.betas is None else Pose(a.pose, a.betas)
     same = np.full(records.count(a), True) if a.gender is None else a.gender == "neutral"
-    if a.keypoints3d is not None and (known is None or not same.all()):
+    neutral = bool(same.all()) if neutral is None else neutral
+    if a.keypoints3d is not None and (known is None or not neutral):
         index = np.asarray(skeleton.keypoint_map(a.keypoints3d_set or "", judge.names))
         joints = (
             a.keypoints3d[:, np.maximum(index, 0)] * np.asarray(index >= 0, np.float32)[:, None]
         )
     elif known is not None:
-        points = jax.jit(body.pose_keypoints)(judge.joints, known.rotations, known.betas)
+        points, _ = chunks.in_chunks(
+            _joints, known, judge.joints, size=devices.rows_at_once(), label="truth", bar=False
+        )
         sure = np.broadcast_to(same[:, None, None], (*points.shape[:-1], 1))
         joints = np.concatenate([points, sure.astype(np.float32)], -1)
     return Truth(known, joints, None if kind is None else annotate.evidence_of(a, kind), same)
 
 
-def score(judge: Judge, pred: Pose, truth: Truth, chunk: int = 256) -> Scores:
-    """Scores of every sample; the mesh is posed `chunk` people at a time."""
-    count = len(pred.betas)
-    parts = []
-    for first in range(0, count, chunk):
-        index = np.minimum(np.arange(first, first + chunk), count - 1)  # One compiled shape.
-        piece = jax.tree.map(lambda x, i=index: jnp.asarray(np.asarray(x)[i]), (pred, truth))
-        parts.append(
-            jax.device_get(_score(*judge[:3], *piece, judge.moving, skeleton.root_of(judge.names)))
-        )
-    joined = jax.tree.map(lambda *xs: np.concatenate(xs)[:count], *parts)
-    return Scores(*(np.asarray(x, np.float64) for x in joined))
+def _joints(people: Pose, model: body.KeypointModel):
+    return body.pose_keypoints(model, people.rotations, people.betas)
 
 
-@functools.partial(jax.jit, static_argnames=("moving", "root"))
+def score(judge: Judge, pred: Pose, truth: Truth, chunk: int | None = None) -> Scores:
+    """Scores of every sample; the mesh is posed `chunk` people at a time on every device."""
+    chunk = chunk or devices.rows_at_once(4 * judge.model.template.size)
+    work = _score_work(judge.moving, skeleton.root_of(judge.names))
+    batch = jax.tree.map(np.asarray, (pred, truth))
+    found, _ = chunks.in_chunks(work, batch, *judge[:3], size=chunk, label="scores", bar=False)
+    return Scores(*(np.asarray(x, np.float64) for x in found))
+
+
+@functools.cache
+def _score_work(moving, root):
+    """`_score` of a piece: one function for each static setting, so that it is compiled once."""
+
+    def work(batch, model, joint_model, image_model):
+        pred, truth = batch
+        return _score(model, joint_model, image_model, pred, truth, moving, root)
+
+    return work
+
+
 def _score(model, joint_model, image_model, pred: Pose, truth: Truth, moving, root) -> Scores:
     points = body.pose_keypoints(joint_model, pred.rotations, pred.betas)
     unknown = jnp.full(points.shape[0], jnp.nan)

@@ -3,6 +3,7 @@
 `weight` is per joint and non-negative; joints of weight 0 are ignored, also by the alignment.
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -15,12 +16,31 @@ def _weights(points, weight):
     return jnp.ones(points.shape[:-1], points.dtype) if weight is None else weight
 
 
+def _sum_first(x: Float[Array, "J ..."]) -> Float[Array, "..."]:
+    """Sum over the joints, halves on halves: the same additions in any batch, and elementwise.
+
+    XLA:CPU chooses how to reduce by the size of the batch, and which product of a sum of products to round by what
+    they are compiled with: a sample would get other last bits in another batch.
+    """
+    x = jax.lax.optimization_barrier(x)
+    if len(x) > 64:  # A mesh: so many additions are a loop.
+        return jnp.sum(x, 0)
+    while len(x) > 1:
+        half = len(x) // 2
+        odd = x[2 * half :]
+        x = x[:half] + x[half : 2 * half]
+        x = x.at[:1].add(odd) if len(odd) else x
+    return x[0]
+
+
 def _mean(values, weight):
-    return jnp.sum(values * weight, -1) / jnp.maximum(jnp.sum(weight, -1), 1e-9)
+    total = _sum_first(jnp.moveaxis(values * weight, -1, 0))
+    return total / jnp.maximum(_sum_first(jnp.moveaxis(weight, -1, 0)), 1e-9)
 
 
 def _distance(a, b):
-    squared = jnp.sum((a - b) ** 2, -1)
+    square = jax.lax.optimization_barrier((a - b) ** 2)
+    squared = square[..., 0] + square[..., 1] + square[..., 2]
     # A zero distance has gradient zero, not nan.
     zero = squared < 1e-20
     return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squared)))
@@ -38,7 +58,8 @@ def mpjpe_mm(
 
 def center(points: Float[Array, "*batch J 3"], root: tuple[int, ...]) -> Float[Array, "*batch J 3"]:
     """Points relative to the mean of the joints `root` (one index, or the two hips)."""
-    return points - jnp.mean(points[..., jnp.asarray(root), :], -2, keepdims=True)
+    middle = jnp.mean(points[..., jnp.asarray(root), :], -2, keepdims=True)
+    return jax.lax.optimization_barrier(points - middle)
 
 
 def procrustes(
@@ -47,16 +68,21 @@ def procrustes(
     weight: Float[Array, "*batch J"] | None = None,
 ) -> Float[Array, "*batch J 3"]:
     """pred after the similarity (scale, rotation, translation; no reflection) that best fits true."""
-    w = _weights(true, weight)[..., None]
-    total = jnp.maximum(jnp.sum(w, -2, keepdims=True), 1e-9)
-    mean_pred = jnp.sum(w * pred, -2, keepdims=True) / total
-    mean_true = jnp.sum(w * true, -2, keepdims=True) / total
-    p, q = pred - mean_pred, true - mean_true
-    covariance = jnp.einsum("...ja,...jb->...ab", q, w * p)
-    rotation = rotations.project_to_so3(covariance)
-    variance = jnp.maximum(jnp.sum(w * p * p, (-1, -2)), 1e-12)
-    scale = jnp.sum(rotation * covariance, (-1, -2)) / variance
-    return scale[..., None, None] * jnp.einsum("...ab,...jb->...ja", rotation, p) + mean_true
+    w = jnp.moveaxis(_weights(true, weight), -1, 0)[:, None]
+    p, q = (jnp.moveaxis(x, (-2, -1), (0, 1)) for x in (pred, true))
+    total = jnp.maximum(_sum_first(w), 1e-9)
+    mean_true = _sum_first(w * q) / total
+    # Barriers: what XLA fuses it computes again for every use.
+    centered = p - _sum_first(w * p) / total, q - mean_true
+    p, q, mean_true = jax.lax.optimization_barrier((*centered, mean_true))
+    covariance = jax.lax.optimization_barrier(_sum_first(q[:, :, None] * (w * p)[:, None]))
+    flat = jnp.moveaxis(covariance, (0, 1), (-2, -1))
+    rotation = jnp.moveaxis(rotations.project_to_so3(flat), (-2, -1), (0, 1))
+    variance = jnp.maximum(_sum_first(jnp.concatenate(list(jnp.moveaxis(w * p * p, 1, 0)))), 1e-12)
+    scale = _sum_first((rotation * covariance).reshape(9, *variance.shape)) / variance
+    rotation = jax.lax.optimization_barrier(scale * rotation)
+    aligned = sum((rotation[:, k] * p[:, None, k] for k in range(3)), mean_true)
+    return jnp.moveaxis(aligned, (0, 1), (-2, -1))
 
 
 def pa_mpjpe_mm(

@@ -96,9 +96,13 @@ def make_objective(
 
 def _call(network, params, schedule, x_t, t, examples) -> Any:
     """The raw output of the network at row t of the schedule."""
-    network_time = jnp.asarray(schedule.network_time)[t]
+    network_time, variables = jnp.asarray(schedule.network_time), {"params": params}
     context = {"estimate": examples.estimate, "keypoints": examples.keypoints}
-    return network.apply({"params": params}, x_t, network_time, context)
+    if t.size < len(network_time) * jax.device_count():
+        return network.apply(variables, x_t, network_time[t], context)
+    # Fewer steps than samples: what depends on t alone is cheaper for every step than for every sample.
+    table: Any = network.apply(variables, network_time, method="time_features")
+    return network.apply(variables, x_t, table[t], context, method="from_features")
 
 
 def _evidence(examples: pipeline.Examples) -> pose.Evidence:

@@ -125,6 +125,26 @@ def _make_room(axes: Any, below: float, above: float) -> None:
     axes.set_ylim(bottom - below * (top - bottom), top + above * (top - bottom))
 
 
+def speed(lines: dict[str, list[tuple[float, float]]], path: Path) -> None:
+    """Samples a second against the largest start, (start, samples / s) by contender, on log scales."""
+    with _matplotlib().rc_context(_STYLE):
+        figure = _figure(7.6, 3.6)
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.09, right=0.68, top=0.96, bottom=0.14)
+        axes.set(xscale="log", yscale="log", xlabel="largest start", ylabel="samples / second")
+        colours = iter((*SINGLES, GREY, GREY))
+        # In the order in which they end, which is that of the legend.
+        for name, points in sorted(lines.items(), key=lambda line: -line[1][-1][1]):
+            own = name.startswith("diffjax")
+            colour = (RED if "patience" in name else BLUE) if own else next(colours)
+            width = 2.2 if own else 1.2
+            axes.plot(*zip(*points), color=colour, marker="o", ms=3.5, lw=width, label=name)
+        axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8.5)
+        axes.grid(color=PALE, linewidth=0.8)
+        axes.set_axisbelow(True)
+        _save(figure, path)
+
+
 def bodies(
     vertices_list: Sequence[Float[Array | np.ndarray, "verts 3"]],
     faces: Int[Array | np.ndarray, "faces 3"],

@@ -1,12 +1,22 @@
-"""A file of annotations in, a file of better ones out."""
+"""A file of annotations in, a file of better ones out: piece by piece, and on from where it was stopped."""
 
+import dataclasses
+import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from diffjax import annotate, body, config, simulate
-from diffjax.data import records
+from diffjax import annotate, body, config, devices, simulate
+from diffjax.data import checks, jobs, records, shards
 from diffjax.pose import Refined
+
+_PIECE = 2048
+"""People of a piece, more or less: what a killed run has to do again."""
+_MATTERS = {
+    "guided": ("strength", "rounds", "start", "stride", "robust_px_share", "through_network"),
+    "fast": ("map_weight", "robust_px_share"),
+}
 
 
 def refine_file(
@@ -17,48 +27,65 @@ def refine_file(
     kind: annotate.Kind | None = None,
     mode: str = "guided",
     workdir: Path | None = None,
+    rows: int | None = None,
 ) -> str:
     """Writes the set `data` with its estimates refined; says what the evidence thinks of them.
 
+    The same call again goes on where a stopped one was. Of several processes each refines its share,
+    and the first one writes the whole and has something to say.
+
     Args:
       data: an annotation set (file or directory of shards), or `demo`.
-      out: the file to write, whole or not at all.
+      out: a file to write, whole or not at all; or a directory, in which shards appear one by one.
       kind: of evidence; by default the first that the set holds.
       workdir: where the prior was trained, for a run that names none (default: runs/NAME).
+      rows: of a piece; by default about 2048.
     """
     _check_out(data, out)
-    annotations = load_set(run, data)
-    kind = kind or _first_kind(annotations, data)
+    source = open_set(run, data)
+    kind = kind or _first_kind(source.head, data)
+    annotate.evidence_of(source.head, kind, data)  # Refuses what is absent.
     kit = load_kit(run, mode, workdir or Path("runs") / run.name)
     settings = getattr(run.guided, kind)
-    refined, ms = annotate.refine_set(kit, annotations, kind, settings, mode=mode, where=data)
-    records.write(out, annotate.with_refined(annotations, refined))
-    return f"{out}: {describe(refined, kind)}, {ms:.2f} ms a person"
+    refiner = annotate.make_refiner(kit, source.head, kind, settings, mode)
+    rows = rows or devices.piece(source.count, _PIECE)
+    job = _open_job(out, source, _facts(source, refiner, kit, settings, mode), rows)
+    do = functools.partial(_refine, refiner=refiner, where=data)
+    jobs.work(job, source.read, do, refiner.name)
+    jobs.wait(job)
+    if not devices.is_first():
+        return ""
+    notes = jobs.notes(job)
+    _join(job, out, source, notes)
+    ms = 1e3 * sum(note["seconds"] for note in notes) / source.count
+    return f"{out}: {describe(notes, kind)}, {ms:.2f} ms a person"
 
 
 def _check_out(data: str, out: Path) -> None:
     """Refuses before the work is done what could not be written, or would be lost."""
-    if out.suffix != ".npz":
-        raise ValueError(f"{out}: wanted a file name ending in .npz; choose another --out")
+    if out.suffix not in (".npz", ""):
+        raise ValueError(
+            f"{out}: wanted a file name ending in .npz, or a directory; choose another --out"
+        )
     source = Path(data).resolve()
     if data != "demo" and source in (out.resolve(), *out.resolve().parents):
         raise ValueError(f"{out}: wanted another file than the input {data}; choose another --out")
 
 
-def load_set(run: config.Run, data: str) -> records.AnnotationSet:
-    """The annotation set of a path; `demo` is the demo's test set."""
+def open_set(run: config.Run, data: str) -> shards.Source:
+    """The annotation set of a path, not loaded; `demo` is the demo's test set."""
     if data != "demo":
-        return records.read(data)
+        return shards.open_set(data)
     if not run.parts.frontend:
         raise ValueError(
             "data demo: wanted a keypoint frontend, found none; pass --parts.frontend FILE"
         )
     paths = (config.locate(path) for path in (run.parts.frontend, run.data.body))
-    return simulate.demo_sets(*paths)[1]
+    return shards.of_set(simulate.demo_sets(*paths)[1], data)
 
 
-def _first_kind(annotations: records.AnnotationSet, data: str) -> annotate.Kind:
-    kinds = annotate.kinds_of(annotations)
+def _first_kind(head: records.AnnotationSet, data: str) -> annotate.Kind:
+    kinds = annotate.kinds_of(head)
     if not kinds:
         fields = ", ".join(annotate.FIELD_OF.values())
         raise ValueError(f"{data}: fields {fields}: wanted evidence, found none; add one of them")
@@ -77,6 +104,64 @@ def load_kit(run: config.Run, mode: str, workdir: Path) -> annotate.Kit:
     )
 
 
+def _facts(
+    source: shards.Source,
+    refiner: annotate.Refiner,
+    kit: annotate.Kit,
+    settings: config.Guidance,
+    mode: str,
+) -> dict[str, Any]:
+    """All that a result depends on."""
+    known = kit.prior.prior if kit.prior else kit.error_model
+    return {
+        "data": source.digest,
+        "evidence": refiner.kind,
+        "mode": mode,
+        "guidance": {name: getattr(settings, name) for name in _MATTERS[mode]},
+        "body": jobs.fingerprint(refiner.shared[0]),
+        "prior" if kit.prior else "residuals": jobs.fingerprint(known),
+    }
+
+
+def _open_job(out: Path, source: shards.Source, facts: dict[str, Any], rows: int) -> jobs.Job:
+    """The job of an output: the directory itself, or one beside the file. Checks all people first."""
+    directory = out if not out.suffix else out.with_name(f".{out.name}.part")
+    if not jobs.is_begun(directory):
+        for _ in shards.survey(source):
+            pass
+    return jobs.open_job(directory, facts, source.count, rows, "choose another --out")
+
+
+def _refine(people: records.AnnotationSet, bar: Any, *, refiner, where: str):
+    """The fields of better annotations, and what there is to say of them."""
+    evidence = annotate.evidence_of(people, refiner.kind, where)
+    estimate = annotate.estimate_of(people)
+    refined, seconds = annotate.refine_people(refiner, estimate, evidence, bar=bar)
+    better = annotate.with_refined(people, refined)
+    valid = {"pred_pose": better.pred_pose, "pred_betas": better.pred_betas}
+    checks.check_values(valid, f"{where}, refined")
+    placed = better.pred_cam_t is not None
+    return records.arrays_of(better), {
+        **tally(refined, refiner.kind),
+        "seconds": seconds,
+        "placed": placed,
+    }
+
+
+def _join(job: jobs.Job, out: Path, source: shards.Source, notes: list[dict[str, Any]]) -> None:
+    """One file of all pieces; in a directory they only get the same fields."""
+    # Someone of whom nobody knows where they stand: then the whole set does not say.
+    unplaced = not all(note["placed"] for note in notes)
+    leave_out = ["pred_cam_t"] if unplaced else []
+    if out.suffix:
+        shards.join(jobs.shards(job), out, leave_out)
+        return jobs.forget(job)
+    for file, note in zip(jobs.shards(job), notes):
+        if unplaced and note["placed"]:
+            records.write(file, dataclasses.replace(records.read(file), pred_cam_t=None))
+    return jobs.tidy(job)
+
+
 _QUALITY = {
     "labels": ("reprojection", "px", "of reprojection"),
     "detections": ("reprojection", "px", "of reprojection"),
@@ -84,13 +169,28 @@ _QUALITY = {
 }
 
 
-def describe(refined: Refined, kind: annotate.Kind) -> str:
-    """What one kind of evidence says before and after, over the people of whom it says anything."""
-    name, unit, what = _QUALITY[kind]
-    before, after = (refined.quality[f"{name}{when}_{unit}"] for when in ("_before", ""))
-    seen = np.asarray(before) > 0  # 0 where there is no evidence.
+def tally(refined: Refined, kind: annotate.Kind) -> dict[str, Any]:
+    """What one kind of evidence says of some people, as sums over those of whom it says anything."""
+    name, unit, _ = _QUALITY[kind]
+    before, after = (
+        np.asarray(refined.quality[f"{name}{when}_{unit}"], np.float64) for when in ("_before", "")
+    )
+    seen = before > 0  # 0 where there is no evidence.
+    return {
+        "people": len(seen),
+        "seen": int(seen.sum()),
+        "before": float(before[seen].sum()),
+        "after": float(after[seen].sum()),
+        "kept": int(np.sum(refined.quality["kept"])),
+    }
+
+
+def describe(notes: list[dict[str, Any]], kind: annotate.Kind) -> str:
+    """What one kind of evidence says before and after, in words, of the tallies of all people."""
+    _, unit, what = _QUALITY[kind]
+    names = ("people", "seen", "before", "after", "kept")
+    people, seen, before, after, kept = (sum(note[name] for note in notes) for name in names)
     change = "no evidence"
-    if seen.any():
-        change = f"{before[seen].mean():.1f} -> {after[seen].mean():.1f} {unit} {what}"
-    kept = int(np.sum(refined.quality["kept"]))
-    return f"{change} ({kind}), {len(seen)} people, {kept} kept as they came"
+    if seen:
+        change = f"{before / seen:.1f} -> {after / seen:.1f} {unit} {what}"
+    return f"{change} ({kind}), {people} people, {kept} kept as they came"

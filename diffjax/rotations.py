@@ -5,6 +5,8 @@ the two layouts in use differ in memory order and are never guessed:
 `columns` is [a1 | a2] (HMR2, ScoreHMR), `interleaved` is [a1x a2x a1y a2y a1z a2z] (SPIN, mmhuman3d).
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -125,62 +127,155 @@ def sixd_interleaved_from_matrix(matrix: Float[Array, "*batch 3 3"]) -> Float[Ar
     return matrix[..., :, :2].reshape(*matrix.shape[:-2], 6)
 
 
-def _horn_matrix(m: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 4 4"]:
-    """Symmetric, traceless: its top eigenvector is the quaternion that maximises trace(R^T m) (Horn 1987)."""
-    xx, xy, xz = m[..., 0, 0], m[..., 0, 1], m[..., 0, 2]
-    yx, yy, yz = m[..., 1, 0], m[..., 1, 1], m[..., 1, 2]
-    zx, zy, zz = m[..., 2, 0], m[..., 2, 1], m[..., 2, 2]
-    rows = [
-        [xx + yy + zz, zy - yz, xz - zx, yx - xy],
-        [zy - yz, xx - yy - zz, xy + yx, xz + zx],
-        [xz - zx, xy + yx, yy - xx - zz, yz + zy],
-        [yx - xy, xz + zx, yz + zy, zz - xx - yy],
-    ]
-    return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
-
-
-def _top_eigenvector(symmetric: Float[Array, "*batch 4 4"]) -> Float[Array, "*batch 4"]:
-    """Unit eigenvector of the largest eigenvalue, by Jacobi rotations: sound also where eigenvalues tie.
-
-    Elementwise over the batch, where a library would go matrix by matrix. Each turn zeroes k01 and k23, then
-    the rows change places as in a round-robin tournament, so that three turns are one sweep.
-    """
-    k = jnp.moveaxis(symmetric, (-2, -1), (0, 1))
-    vectors = jnp.broadcast_to(
-        jnp.eye(4, dtype=k.dtype).reshape(4, 4, *[1] * (k.ndim - 2)), k.shape
-    )
-    order = jnp.asarray([0, 3, 1, 2])
-
-    def turn(_, state):
-        k, vectors = state
-        off = jnp.stack([k[0, 1], k[2, 3]])
-        gap = jnp.stack([k[1, 1] - k[0, 0], k[3, 3] - k[2, 2]])
-        done = jnp.abs(off) < 1e-30
-        tau = gap / (2.0 * jnp.where(done, 1.0, off))
-        tangent = jnp.where(tau >= 0, 1.0, -1.0) / (jnp.abs(tau) + jnp.sqrt(1.0 + tau * tau))
-        tangent = jnp.where(done, 0.0, tangent)
-        cosine = 1.0 / jnp.sqrt(1.0 + tangent * tangent)
-        k = _turn_rows(k, cosine, tangent * cosine)
-        k = jnp.swapaxes(_turn_rows(jnp.swapaxes(k, 0, 1), cosine, tangent * cosine), 0, 1)
-        vectors = _turn_rows(vectors, cosine, tangent * cosine)
-        return k[order][:, order], vectors[order]
-
-    k, vectors = jax.lax.fori_loop(0, 15, turn, (k, vectors))
-    largest = jnp.argmax(jnp.stack([k[i, i] for i in range(4)]), 0)
-    return jnp.moveaxis(jnp.take_along_axis(vectors, largest[None, None], 0)[0], 0, -1)
-
-
-def _turn_rows(m, cosine, sine):
-    """Rows (0, 1) and (2, 3) of a (4, 4, *batch) matrix, each pair turned in its plane."""
-    pairs = m.reshape(2, 2, *m.shape[1:])
-    a, b, c, s = pairs[:, 0], pairs[:, 1], cosine[:, None], sine[:, None]
-    return jnp.stack([c * a - s * b, s * a + c * b], 1).reshape(m.shape)
-
-
 @jax.custom_jvp
 def project_to_so3(matrix: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 3 3"]:
-    """The nearest rotation (Frobenius), det +1 also for reflections; gradients are finite everywhere."""
-    return matrix_from_quaternion(_top_eigenvector(_horn_matrix(matrix)))
+    """The nearest rotation (Frobenius), det +1 also for reflections; gradients are finite everywhere.
+
+    Horn's quaternion (1987) in closed form: the largest root of a quartic by Newton, its eigenvector by inverse
+    iteration, then two Newton steps on SO(3) for the last digits. Every step is elementwise over the batch,
+    on nine long planes. Between steps stands an `optimization_barrier` (or a loop): XLA on a CPU would fuse
+    them, and then compute what is used twice twice, exponentially.
+    """
+    flat = jax.lax.optimization_barrier(matrix.reshape(-1, 9).T)
+    m = _unit_planes([flat[i] for i in range(9)])
+    q = _top_quaternion(m)
+    q = jax.lax.fori_loop(0, 2, lambda _, q: jax.lax.optimization_barrier(_newton_step(m, q)), q)
+    planes = jax.lax.optimization_barrier(_quaternion_planes(q))
+    return jax.lax.optimization_barrier(jnp.stack(planes)).T.reshape(matrix.shape)
+
+
+def _unit_planes(m):
+    """The nine entries of matrices of Frobenius norm 1 (0 where they are 0), whatever their magnitude."""
+    largest = functools.reduce(jnp.maximum, [jnp.abs(x) for x in m])
+    inverse = jax.lax.optimization_barrier(1.0 / jnp.maximum(largest, 1e-30))
+    m = [x * inverse for x in m]
+    inverse = jax.lax.optimization_barrier(jax.lax.rsqrt(jnp.maximum(sum(x * x for x in m), 0.5)))
+    return jax.lax.optimization_barrier([x * inverse for x in m])
+
+
+def _top_quaternion(m):
+    """The quaternion q that maximises q^T K q, K Horn's matrix of m: its top eigenvector.
+
+    Inverse iteration (K - shift I)^-1 q: it gives some top eigenvector also where two or three tie.
+    """
+    inverse = jax.lax.optimization_barrier(_symmetric_adjugate(_horn_matrix(m, _shift(m))))
+    q = jax.lax.optimization_barrier(_largest_column(inverse))
+    return jax.lax.optimization_barrier(
+        _unit_of([sum(a * x for a, x in zip(r, q)) for r in inverse])
+    )
+
+
+def _shift(m):
+    """A little above the largest eigenvalue of Horn's matrix, s1 + s2 +- s3: by Newton on its quartic.
+
+    With F = |m|^2, G = |cof m|^2: (x^2 - F)^2 - 8 det(m) x - 4 G = 0. Newton comes from above; where the two
+    largest roots meet it only halves the error, hence twelve steps. The root of a unit matrix is never below
+    1 / sqrt(3).
+    """
+    cofactors = [_cofactor(m, i, j) for i in range(3) for j in range(3)]
+    square, area = (sum(x * x for x in planes) for planes in (m, cofactors))
+    determinant = sum(x * c for x, c in zip(m[:3], cofactors[:3]))
+    area, determinant, square = jax.lax.optimization_barrier((area, determinant, square))
+    tiny = jnp.finfo(m[0].dtype).eps
+
+    def slope(x):
+        # Below, a multiple root is reached, and the slope is rounding.
+        return jnp.maximum(4.0 * x * (x * x - square) - 8.0 * determinant, 100.0 * tiny)
+
+    def step(_, x):
+        value = (x * x - square) ** 2 - 8.0 * determinant * x - 4.0 * area
+        return jnp.maximum(x - value / slope(x), 0.577)
+
+    bound = area + 2.0 * 3.0**0.5 * jnp.maximum(determinant, 0.0)
+    start = jnp.sqrt(square + 2.0 * jnp.sqrt(bound))
+    root = jax.lax.fori_loop(0, 12, step, start)
+    return jax.lax.optimization_barrier(root + 1e3 * tiny)
+
+
+def _cofactor(m, i, j):
+    a, b, c, d = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
+    return m[3 * a + c] * m[3 * b + d] - m[3 * a + d] * m[3 * b + c]
+
+
+def _horn_matrix(m, shift):
+    """Horn's 4x4 minus shift I, upper triangle by rows; q^T K q is trace(R(q)^T m)."""
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = m
+    return [
+        [xx + yy + zz - shift, zy - yz, xz - zx, yx - xy],
+        [xx - yy - zz - shift, xy + yx, xz + zx],
+        [yy - xx - zz - shift, yz + zy],
+        [zz - xx - yy - shift],
+    ]
+
+
+def _symmetric_adjugate(upper):
+    """Adjugate of a symmetric 4x4, all sixteen entries, from 2x2 minors of its upper and lower rows."""
+    (a, b, c, d), (e, f, g), (h, i), (j,) = upper
+    s0, s1, s2, s3 = a * e - b * b, a * f - c * b, a * g - d * b, b * f - c * e
+    s4, s5 = b * g - d * e, c * g - d * f
+    t1, t2, t3, t4, t5 = c * i - d * h, c * j - d * i, f * i - g * h, f * j - g * i, h * j - i * i
+    ww, wx = e * t5 - f * t4 + g * t3, -b * t5 + c * t4 - d * t3
+    wy, wz = g * s5 - i * s4 + j * s3, -f * s5 + h * s4 - i * s3
+    xx, xy = a * t5 - c * t2 + d * t1, -d * s5 + i * s2 - j * s1
+    xz, yy = c * s5 - h * s2 + i * s1, d * s4 - g * s2 + j * s0
+    yz, zz = -c * s4 + f * s2 - i * s0, c * s3 - f * s1 + h * s0
+    return [[ww, wx, wy, wz], [wx, xx, xy, xz], [wy, xy, yy, yz], [wz, xz, yz, zz]]
+
+
+def _largest_column(symmetric):
+    """The column with the largest diagonal entry: never zero unless the matrix is."""
+    column, best = symmetric[0], jnp.abs(symmetric[0][0])
+    for i in range(1, 4):
+        size = jnp.abs(symmetric[i][i])
+        column = [jnp.where(size > best, a, b) for a, b in zip(symmetric[i], column)]
+        best = jnp.maximum(size, best)
+    return _unit_of(column)
+
+
+def _unit_of(q):
+    inverse = jax.lax.rsqrt(sum(x * x for x in q))
+    return [x * inverse for x in q]
+
+
+def _quaternion_planes(q):
+    """The nine entries of the matrix of a quaternion of any length."""
+    w, x, y, z = q
+    s = 2.0 / (w * w + x * x + y * y + z * z)
+    return [
+        *(1.0 - s * (y * y + z * z), s * (x * y - w * z), s * (x * z + w * y)),
+        *(s * (x * y + w * z), 1.0 - s * (x * x + z * z), s * (y * z - w * x)),
+        *(s * (x * z - w * y), s * (y * z + w * x), 1.0 - s * (x * x + y * y)),
+    ]
+
+
+def _newton_step(m, q):
+    """q after one step towards the maximum of trace(R^T m): (tr(P) I - P) w = vee(P - P^T), P = R^T m.
+
+    The ridge |gradient| + tiny bounds the step where rotations tie, and vanishes where it is well defined.
+    """
+    r = _quaternion_planes(q)
+    p = [[sum(r[3 * k + i] * m[3 * k + j] for k in range(3)) for j in range(3)] for i in range(3)]
+    g = [p[2][1] - p[1][2], p[0][2] - p[2][0], p[1][0] - p[0][1]]
+    eps = jnp.finfo(m[0].dtype).eps
+    ridge = jnp.sqrt(sum(x * x for x in g)) + 200.0 * eps
+    a, b, c = p[1][1] + p[2][2] + ridge, p[0][0] + p[2][2] + ridge, p[0][0] + p[1][1] + ridge
+    d, e, f = (-0.5 * (p[i][j] + p[j][i]) for i, j in ((0, 1), (0, 2), (1, 2)))
+    aa, ab, ac = b * c - f * f, e * f - d * c, d * f - e * b
+    bb, bc, cc = a * c - e * e, d * e - a * f, a * b - d * d
+    determinant = a * aa + d * ab + e * ac
+    # Below, two axes are free and the determinant is rounding: q is as good as any.
+    half = jnp.where(determinant > 10.0 * eps, 0.5, 0.0) / jnp.maximum(determinant, 10.0 * eps)
+    u, v, t = (
+        half * sum(x * y for x, y in zip(row, g))
+        for row in ((aa, ab, ac), (ab, bb, bc), (ac, bc, cc))
+    )
+    w, x, y, z = q
+    return [
+        w - x * u - y * v - z * t,
+        x + w * u + y * t - z * v,
+        y + w * v + z * u - x * t,
+        z + w * t + x * v - y * u,
+    ]
 
 
 @project_to_so3.defjvp

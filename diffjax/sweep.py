@@ -2,107 +2,56 @@
 
 import dataclasses
 import functools
-import json
 import time
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
 from diffjax import (
     annotate,
-    body,
     choosing,
     config,
+    contest,
+    devices,
     evaluate,
-    plots,
+    report,
     simulate,
 )
-from diffjax.data import pipeline, records
+from diffjax.data import jobs, pipeline, records, shards
 from diffjax.frontends import keypoint_hmr
-from diffjax.pose import Pose
+
+_PIECE = 512
+"""People of a piece, more or less: what a killed sweep has to do again."""
 
 
-def _check_truth(problem: choosing.Problem, error: str, where: str) -> None:
+def _check_truth(head: records.AnnotationSet, error: str, where: str) -> None:
     """ValueError unless the oracle finds what it minimises."""
-    if problem.truth.image is None and error == "reprojection":
+    if not evaluate.sees_image(head) and error == "reprojection":
         raise ValueError(
             f"{where}: field labels2d: wanted 2D keypoints and their camera for search.error "
             "reprojection, found none; pass --search.error pa_mpjpe, or add them"
         )
-    if problem.truth.image is None and problem.truth.joints is None:
+    if not evaluate.sees_image(head) and not evaluate.sees_joints(head):
         raise ValueError(
             f"{where}: fields pose, keypoints3d, labels2d, keypoints2d: wanted something to judge "
             "by, found nothing; add one of them, or refine without a table: scripts/refine.py"
         )
 
 
-def rows(
-    parts: choosing.Parts,
-    problem: choosing.Problem,
-    run: config.Run,
-    searched: choosing.Searched,
-    search_ms: float,
-):
-    """One row a method: the estimate first."""
-    judge, nan = parts.judge, float("nan")
-    truth = "the truth" if problem.truth.joints is not None else "the 2D judge"
-
-    def row(name, sees, people, ms):
-        scores = evaluate.score(judge, people, problem.truth)
-        return evaluate.Row(name, sees, scores, ms, people)
-
-    yield row("estimate", "-", problem.estimate, nan)
-    fixed = int(searched.steps["fixed"][0])
-    yield row(f"paper, fixed step {fixed}", "validation", searched.chosen["fixed"], search_ms)
-    for kind in problem.evidence:
-        if kind in searched.chosen:
-            yield row("paper, chosen by 2D", kind, searched.chosen[kind], search_ms)
-    yield row("paper, ORACLE", truth, searched.chosen["oracle"], search_ms)
-    for name in searched.chosen:
-        if name.startswith("control"):
-            yield row(name, truth, searched.chosen[name], nan)
-    for kind in problem.evidence:
-        again = rerun_frontend(parts.frontend, problem, kind)
-        if again is not None:
-            yield row("frontend, run again", kind, *again)
-        for mode in ("fast", "guided"):
-            if mode == "guided" or parts.kit.error_model is not None:
-                settings = getattr(run.guided, kind)
-                refined, ms = annotate.refine_set(
-                    parts.kit, problem.annotations, kind, settings, mode=mode
-                )
-                yield row(mode, kind, refined.pose, ms)
-
-
-def rerun_frontend(params: Any, problem: choosing.Problem, kind: str) -> tuple[Pose, float] | None:
-    """The keypoint frontend on the new 2D keypoints, and milliseconds a sample.
-
-    None without a frontend, without coco17, and on the detections, which the estimates came from.
-    """
-    name = problem.annotations.labels2d_set
-    if params is None or kind != "labels" or name != "coco17":
-        return None
-    evidence = problem.evidence[kind]
-
-    batch = (evidence.keypoints2d, evidence.camera)
-    return annotate.in_chunks(_again, batch, params, size=1024, label="frontend")
-
-
-def _again(batch, params):
-    return keypoint_hmr.predict(params, *batch).pose
-
-
 def load_parts(
-    run: config.Run, workdir: Path, annotations: records.AnnotationSet
+    run: config.Run,
+    workdir: Path,
+    annotations: records.AnnotationSet,
+    moving: tuple[int, ...] | None = None,
 ) -> choosing.Parts:
-    """Everything that the run names; what was trained for another body is refused."""
+    """Everything that the run names; what was trained for another body is refused.
+
+    With `moving` (of an `evaluate.Whole`), only the fields of the annotations are looked at.
+    """
     names = evaluate.JOINTS if run.search.error == "reprojection" else run.search.keypoints
-    judge = evaluate.make_judge(run.data.body, annotations, names)
-    denoiser = annotate.load_prior(run.parts.denoiser or workdir, judge.model)
-    prior = annotate.load_prior(run.parts.prior, judge.model) if run.parts.prior else denoiser
+    judge = evaluate.make_judge(run.data.body, annotations, names, moving)
+    own, rough = run.parts.denoiser or workdir, run.search.precision
+    denoiser = annotate.load_prior(own, judge.model, rough)
+    prior = annotate.load_prior(run.parts.prior or own, judge.model)
     residuals, frontend = run.parts.residuals, run.parts.frontend
     error_model = annotate.load_error_model(residuals) if residuals else None
     params = keypoint_hmr.load(config.locate(frontend)) if frontend else None
@@ -123,165 +72,125 @@ def load_set(run: config.Run, split: Literal["val", "test"]) -> records.Annotati
 _demo_sets = functools.cache(simulate.demo_sets)
 
 
+def open_set(run: config.Run, split: Literal["val", "test"]) -> shards.Source | None:
+    """The set of `load_set`, not loaded."""
+    name = getattr(run.data, split)
+    if not name:
+        return None
+    if name != "demo" and config.locate(name).exists():
+        return dataclasses.replace(shards.open_set(config.locate(name)), name=name)
+    found = load_set(run, split)  # Which says what to do where there is no such file.
+    return None if found is None else shards.of_set(found, name)
+
+
 def sweep(
-    run: config.Run, workdir: Path, kinds: tuple[annotate.Kind, ...] = ()
+    run: config.Run,
+    workdir: Path,
+    kinds: tuple[annotate.Kind, ...] = (),
+    rows: int | None = None,
 ) -> list[dict[str, Any]]:
     """Runs every row on the test set of a run, prints the table, and writes table, curves and pictures.
 
-    Writes sweep.json, sweep.npz, loss_against_step.png and bodies.png into the working directory.
+    Writes sweep.json, sweep.npz, loss_against_step.png and bodies.png into the working directory; while
+    it runs, pieces of about `rows` people below it, from which the same call goes on if it was stopped.
+    Of several processes each takes its share of the pieces, and the first one writes and prints.
     """
     began = time.perf_counter()
-    val, test = load_set(run, "val"), load_set(run, "test")
+    val, test = open_set(run, "val"), open_set(run, "test")
     if test is None:
         raise ValueError("data.test: wanted an annotation set, got no name; pass --data.test FILE")
-    kinds = kinds or annotate.kinds_of(test)
-    parts = load_parts(run, workdir, test)
-    problem = choosing.make_problem(parts.judge, test, kinds, run.data.test)
-    _check_truth(problem, run.search.error, run.data.test)
-    fixed = 0
-    if val is not None:
-        held_out = choosing.make_problem(parts.judge, val, kinds, run.data.val)
-        _check_truth(held_out, run.search.error, run.data.val)
-        fixed = choosing.best_fixed_step(
-            choosing.search_all(parts, held_out, run.search, 0)[0].curve
-        )
-    searched, search_ms = choosing.search_all(parts, problem, run.search, fixed)
-    summaries, base = [], None
-    made: dict[str, evaluate.Row] = {}
-    print(_head(problem, run), evaluate.header(), sep="\n", flush=True)
-    for row in rows(parts, problem, run, searched, search_ms):
-        base = base or row.scores
-        made[f"{row.name}, {row.sees}"] = row
-        summaries.append(evaluate.summary(row, base, problem.groups))
-        print(evaluate.line(summaries[-1]), flush=True)
-    seconds = time.perf_counter() - began
-    print(_explain(problem, run, searched, seconds))
-    _write(workdir, run, searched, summaries, made, seconds)
-    _draw(workdir, run, parts, problem, searched, made)
+    kinds = kinds or annotate.kinds_of(test.head)
+    for source in (test, val) if val else (test,):
+        _check_truth(source.head, run.search.error, source.name)
+        for kind in kinds:
+            annotate.evidence_of(source.head, kind, source.name)  # Refuses what is absent.
+    whole = evaluate.survey(shards.survey(test))
+    parts = load_parts(run, workdir, test.head, whole.moving)
+    common = {"parts": parts, "kinds": kinds, "run": run, "rows": rows, "below": workdir / "sweep"}
+    fixed = _fixed_step(val, **common) if val else 0
+    job = _run(test, "test", whole, fixed, **common)
+    if not devices.is_first():
+        return []
+    result = contest.result(job)
+    summaries = _print(result, whole, test, run, began)
+    report.write(workdir, run, result, summaries, time.perf_counter() - began)
+    report.draw(workdir, run, parts, test, result)
+    jobs.forget(job._replace(directory=workdir / "sweep"))
     return summaries
 
 
-def _head(problem: choosing.Problem, run: config.Run) -> str:
-    people, sequences = len(problem.groups), len(np.unique(problem.groups))
-    source = (
-        "generated motion, simulated cameras and keypoints"
-        if run.data.test == "demo"
-        else run.data.test
-    )
-    return f"{people} people in {sequences} sequences: {source}"
-
-
-def _explain(
-    problem: choosing.Problem, run: config.Run, searched: choosing.Searched, seconds: float
-) -> str:
-    """What the table says, in words, with the numbers of this run."""
-    curve = searched.curve
-
-    def best(name):
-        return float(np.mean(searched.errors[name]))
-
-    names = [name for name in searched.errors if name.startswith("control")]
-    gain = float(curve[:, 0].mean()) - best("oracle")
-    known = [(name, float(curve[:, 0].mean()) - best(name)) for name in names]
-    calls = int(np.sum(searched.stop * (searched.stop + 1) // 2))
-    quantity, unit = _quantity(problem, run)
-    shown = "truth" if problem.truth.joints is not None else "2D keypoints it is judged by"
-    return (
-        f"PA: PA-MPJPE. mm and degrees; change: 95 % interval over sequences; better, worse: share of people, worse "
-        f"by more than 1 mm.\n\nBy looking at the {shown} the oracle gains {gain:.2f} {unit} of {quantity}. Under the "
-        "same oracle, moves that know nothing gain "
-        + ", ".join(f"{k:.2f} ({name.removeprefix('control, ')})" for name, k in known)
-        + ".\nOracle minus control, what the denoiser itself is worth: "
-        + ", ".join(f"{gain - k:+.2f}" for _, k in known)
-        + f" {unit}.\nAlgorithm 1 needs {calls} denoiser calls here. {seconds:.0f} s in all."
-    )
-
-
-def _quantity(problem: choosing.Problem, run: config.Run) -> tuple[str, str]:
-    """What the oracle minimises, and its unit."""
-    if problem.truth.joints is None:
-        return _QUANTITY["reprojection"]
-    return _QUANTITY[run.search.error]
-
-
-def _write(
-    workdir: Path, run: config.Run, searched: choosing.Searched, summaries, made, seconds: float
-) -> None:
-    facts = {
-        "run": dataclasses.asdict(run), "device": str(jax.devices()[0]),
-        "seconds": seconds, "rows": summaries,
-    }  # fmt: skip
-    workdir.mkdir(parents=True, exist_ok=True)
-    temporary = workdir / ".sweep.json.part"
-    temporary.write_text(json.dumps(_without_nan(facts), indent=1, allow_nan=False))
-    temporary.replace(workdir / "sweep.json")
-    arrays = {"curve": searched.curve, "stop": searched.stop}
-    arrays |= {f"step/{name}": step for name, step in searched.steps.items()}
-    for name, row in made.items():
-        arrays |= {f"{name}/{field}": x for field, x in row.scores._asdict().items()}
-    records.save_arrays(workdir / "sweep.npz", arrays)
-
-
-def _without_nan(value: Any) -> Any:
-    """What is not a number is null in JSON."""
-    if isinstance(value, dict):
-        return {key: _without_nan(x) for key, x in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(x) for x in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _draw(
-    workdir: Path,
+def _print(
+    result: contest.Result,
+    whole: evaluate.Whole,
+    test: shards.Source,
     run: config.Run,
+    began: float,
+) -> list[dict[str, Any]]:
+    """The table, said and returned."""
+    base = result.rows[0].scores
+    print(report.head(whole, run.data.test), evaluate.header(), sep="\n", flush=True)
+    summaries = [evaluate.summary(row, base, whole.groups) for row in result.rows]
+    for summary in summaries:
+        print(evaluate.line(summary), flush=True)
+    solid, seconds = evaluate.sees_joints(test.head), time.perf_counter() - began
+    print(report.explain(result, solid, run.search.error, seconds), flush=True)
+    return summaries
+
+
+def _fixed_step(val: shards.Source, **common: Any) -> int:
+    """The step with the least mean error on validation."""
+    whole = evaluate.survey(shards.survey(val))
+    return choosing.best_fixed_step(contest.gather(_run(val, "val", whole, 0, **common))["curve"])
+
+
+def _run(
+    source: shards.Source,
+    split: Literal["val", "test"],
+    whole: evaluate.Whole,
+    fixed: int,
+    *,
     parts: choosing.Parts,
-    problem: choosing.Problem,
-    searched: choosing.Searched,
-    made,
-) -> None:
-    """The paper's Fig. 4, and its Fig. 5 for a person whom both the oracle and the guidance help."""
-    solid = problem.truth.joints is not None
-    name, unit = _quantity(problem, run)
-    plots.loss_against_step(
-        searched.curve, workdir / "loss_against_step.png", quantity=name, unit=unit
-    )
-    guided = [row for row in made.values() if row.name == "guided" and solid][:1]
-    who = _example(searched, guided)
-    best = int(searched.steps["oracle"][who])
-    steps = sorted({0, best // 2, best, run.search.max_step})
-    named = {best: f"step {best}, the oracle's", 0: "estimate"}
-    one = jax.tree.map(lambda x: x[who : who + 1], problem.estimate)
-    poses = jax.jit(
-        lambda p: choosing.candidates(parts.denoiser, run.search, p, jnp.asarray([who]), 0)
-    )(one)
-    shown = [
-        (
-            f"{named.get(s, f'step {s}')}: {searched.curve[who, s]:.0f} {unit}",
-            jax.tree.map(lambda x, s=s: x[s, 0], poses),
-        )
-        for s in steps
-    ]
-    for row in guided:
-        title = f"guided by {row.sees}: {row.scores.pa_mpjpe_mm[who]:.0f} mm"
-        shown.append((title, jax.tree.map(lambda x: x[who], row.people)))
-    if problem.truth.pose is not None:
-        shown.append(("truth", jax.tree.map(lambda x: x[who], problem.truth.pose)))
-    pose_body = jax.jit(body.pose_body)
-    meshes = [pose_body(parts.kit.model, p.rotations, p.betas).vertices for _, p in shown]
-    faces = body.load_faces(config.locate(run.data.body))
-    plots.bodies(meshes, faces, [title for title, _ in shown], workdir / "bodies.png")
+    kinds: tuple[annotate.Kind, ...],
+    run: config.Run,
+    rows: int | None,
+    below: Path,
+) -> jobs.Job:
+    """The job of one split, finished by all processes together."""
+    slots = source.count + source.count % 2
+    rows = rows or devices.piece(slots, _PIECE)
+    facts = _facts(source, parts, kinds, run) | {"fixed": fixed}
+    job = jobs.open_job(below / split, facts, slots, rows, "choose another --workdir")
+    entrants = contest.make_contest(
+        parts, source.head, kinds, run, fixed=fixed, neutral=whole.neutral, where=source.name,
+    )  # fmt: skip
+    do = contest.compete if split == "test" else contest.search
+    label = "sweep" if split == "test" else "validation"
+    jobs.work(job, contest.reader(source), functools.partial(do, entrants), label)
+    jobs.wait(job)
+    return job
 
 
-_QUANTITY = {
-    "pa_mpjpe": ("PA-MPJPE", "mm"),
-    "mpjpe": ("MPJPE", "mm"),
-    "reprojection": ("reprojection", "px"),
-}
+def _facts(
+    source: shards.Source,
+    parts: choosing.Parts,
+    kinds: tuple[annotate.Kind, ...],
+    run: config.Run,
+) -> dict[str, Any]:
+    """All that the scores depend on."""
+    search = dataclasses.asdict(run.search)
+    search.pop("tile", None)  # Changes no result.
+    models = {"denoiser": parts.denoiser.prior, "prior": parts.kit.prior}
+    models |= {"residuals": parts.kit.error_model, "frontend": parts.frontend}
+    return {
+        "data": source.digest,
+        "evidence": list(kinds),
+        "search": search,
+        "guided": {kind: dataclasses.asdict(getattr(run.guided, kind)) for kind in kinds},
+        "body": jobs.fingerprint(parts.judge[:3]),
+        **{name: jobs.fingerprint(_arrays(model)) for name, model in models.items()},
+    }
 
 
-def _example(searched: choosing.Searched, guided: list[evaluate.Row]) -> int:
-    """Someone whose error falls by steps and by guidance: the product of both gains is largest."""
-    gain = searched.curve[:, 0] - searched.errors["oracle"]
-    if guided:
-        gain = gain * np.maximum(searched.curve[:, 0] - guided[0].scores.pa_mpjpe_mm, 0.0)
-    return int(np.argmax(gain))
+def _arrays(model: Any) -> Any:
+    """The arrays of a part: a prior carries the name of its layout too."""
+    return model.prior if isinstance(model, annotate.LoadedPrior) else model

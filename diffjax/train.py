@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import pathlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -95,48 +97,94 @@ def make_step(
 
 def make_dispatch(
     step: Callable,
-) -> Callable[[State, pipeline.Examples, Array], tuple[State, Terms]]:
+) -> Callable[[State, pipeline.Examples | None, PyTree, Array], tuple[State, Terms]]:
     """Runs `step` over the first `count` of a stack of batches in one compiled call; sums the terms.
 
-    The stack has one fixed length: every call, a shorter one too, runs the same program to the bit.
+    The batches are indices of `resident` examples; without these, they are examples themselves. The
+    stack has one fixed length: every call, a shorter one too, runs the same program to the bit. The
+    given state is used up: its memory is that of the new one.
     """
 
-    @jax.jit
-    def dispatch(state: State, stack: pipeline.Examples, count: Array) -> tuple[State, Terms]:
-        def one(carry, item):
-            index, batch = item
+    @functools.partial(jax.jit, donate_argnums=0)
+    def dispatch(
+        state: State, resident: pipeline.Examples | None, stack: PyTree, count: Array
+    ) -> tuple[State, Terms]:
+        def one(index, carry):
             state, total = carry
-
-            def do(_):
-                new, terms = step(state, batch)
-                return new, jax.tree.map(jnp.add, total, terms)
-
-            return jax.lax.cond(index < count, do, lambda _: (state, total), None), None
+            batch = jax.tree.map(lambda values: values[index], stack)
+            if resident is not None:
+                # Only what the step reads is gathered: the compiler drops the rest.
+                batch = jax.tree.map(_rows(batch), resident)
+            new, terms = step(state, batch)
+            return new, jax.tree.map(jnp.add, total, terms)
 
         zero = Terms(*(jnp.zeros(()) for _ in Terms._fields))
-        length = stack.x_0.shape[0]
-        return jax.lax.scan(one, (state, zero), (jnp.arange(length), stack))[0]
+        return jax.lax.fori_loop(0, count, one, (state, zero))
 
     return dispatch
 
 
-def _stack(batches: Iterator[pipeline.Examples], count: int, length: int) -> pipeline.Examples:
-    """`count` new batches along a new axis of `length`; the last one fills the rest, unused."""
+def _rows(index: Array) -> Callable[[Array], Array]:
+    return lambda values: values.at[index].get(mode="promise_in_bounds")
+
+
+def _stack(batches: Iterator[Any], count: int, length: int) -> Any:
+    """`count` new batches of indices along a new axis of `length`; the last one fills the rest, unused."""
     taken = [next(batches) for _ in range(count)]
-    taken += [taken[-1]] * (length - count)
-    # Batches lie along the devices, the parameters on all of them.
+    return np.stack(taken + [taken[-1]] * (length - count))
+
+
+def _split(stack: PyTree) -> PyTree:
+    """A stack of batches, each along the devices."""
     mesh = Mesh(np.asarray(jax.devices()), ("data",))
     sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
+    return jax.tree.map(
+        lambda values: jax.make_array_from_process_local_data(sharding, values), stack
+    )
 
-    def place(*leaves):
-        return jax.make_array_from_process_local_data(sharding, np.stack(leaves))
 
-    return jax.tree.map(place, *taken)
+class Feed:
+    """Stacks of batches, each prepared while the devices compute on the one before.
+
+    Examples of up to `pipeline.RESIDENT_BYTES` live on every device and only indices travel; of a
+    larger set, the rows of a stack are gathered here.
+    """
+
+    def __init__(self, settings: config.Train, examples: pipeline.Examples, batches: Any):
+        self._settings, self._examples, self._batches = settings, examples, batches
+        self.resident = _replicate(examples) if pipeline.fits_device(examples) else None
+        self._waited, self._since = 0.0, time.perf_counter()
+
+    def prepare(self, step: int, running: Any = None) -> None:
+        """Makes `stack`, of `count` batches to run at this step, while `running` is being computed.
+
+        `position` is then where the data are once the stack is used up.
+        """
+        began = time.perf_counter()
+        self.count = _steps_to_go(self._settings, step)
+        if self.count:
+            rows = _stack(self._batches, self.count, self._settings.steps_per_dispatch)
+            streamed = self.resident is None
+            self.stack = _split(pipeline.take(self._examples, rows) if streamed else rows)
+            self.position = self._batches.get_state()
+        if running is None or running.is_ready():
+            self._waited += time.perf_counter() - began
+
+    def waiting(self) -> float:
+        """The share of time since the last call in which the devices may have waited for data.
+
+        An upper bound: preparing counts in full where the devices were through before it was.
+        """
+        now, waited = time.perf_counter(), self._waited
+        share = waited / max(now - self._since, 1e-9)
+        self._waited, self._since = 0.0, now
+        return share
 
 
 def _replicate(tree: PyTree) -> PyTree:
+    """The same arrays on every device of every process."""
     mesh = Mesh(np.asarray(jax.devices()), ("data",))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
 
 
 class _Log:
@@ -230,12 +278,12 @@ def _resume(
     return trees["state"]._replace(ema=trees["ema"])
 
 
-def _save(run: config.Run, workdir: pathlib.Path, task: Task, state: State, batches: Any) -> None:
+def _save(run: config.Run, workdir: pathlib.Path, task: Task, state: State, position: Any) -> None:
     facts = {
         "run": config.to_json(run),
         "body": task.body_digest,
         "keypoints": _conditioned_keypoints(run, task),
-        "batches": batches.get_state(),
+        "batches": position,
     }
     # The averages are an item of their own: a model is loaded without the optimiser.
     items = {"state": state._replace(ema=()), "ema": state.ema, "normaliser": task.normaliser}
@@ -264,9 +312,8 @@ def train(run: config.Run, workdir: str | pathlib.Path) -> checkpoint.Model:
             f"train.batch_size: wanted a multiple of {devices} devices, got {batch_size}"
         )
     task = objective.make_task(run)
-    batches: Any = pipeline.batches(
-        task.examples, batch_size // jax.process_count(), run.train.seed
-    )
+    people = np.arange(len(task.examples.x_0), dtype=np.int32)
+    batches: Any = pipeline.batches(people, batch_size // jax.process_count(), run.train.seed)
     state = _resume(run, workdir, task, _replicate(init_state(run, task)), batches)
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "config.json").write_text(config.to_json(run))
@@ -282,24 +329,28 @@ def _loop(run: config.Run, workdir: pathlib.Path, task: Task, state: State, batc
     dispatch, report = make_dispatch(make_step(run, task)), objective.make_report(run, task)
     if step == 0:
         log.write(0, report(state.params, state.ema[0]))
-    total, since = None, step
+    # A dispatch uses its state up; weights and their averages begin as the same memory.
+    state = jax.tree.map(jnp.copy, state)
+    total, since, feed = None, step, Feed(settings, task.examples, batches)
     bar = tqdm.tqdm(total=settings.steps, initial=step, unit="step", desc=run.name)
     with bar, _asked_to_stop() as stop:
+        feed.prepare(step)
         while step < settings.steps:
-            count = _steps_to_go(settings, step)
-            stack = _stack(batches, count, settings.steps_per_dispatch)
-            state, terms = dispatch(state, stack, jnp.asarray(count))
+            count, position = feed.count, feed.position
+            state, terms = dispatch(state, feed.resident, feed.stack, jnp.asarray(count))
             total = terms if total is None else jax.tree.map(jnp.add, total, terms)
             step += count
+            feed.prepare(step, terms.loss)
             _refuse_nan(terms, step, workdir)
             bar.update(count)
             if step % settings.log_every == 0 or step == settings.steps:
                 means = {k: float(v) / (step - since) for k, v in total._asdict().items()}
+                means["waiting"] = feed.waiting()
                 log.write(step, means | report(state.params, state.ema[0]))
-                bar.set_postfix(loss=f"{means['loss']:.4f}")
+                bar.set_postfix(loss=f"{means['loss']:.4f}", waiting=f"{means['waiting']:.1%}")
                 total, since = None, step
             if step % settings.save_every == 0 or step == settings.steps or stop.is_set():
-                _save(run, workdir, task, state, batches)
+                _save(run, workdir, task, state, position)
             if stop.is_set() and step < settings.steps:
                 raise KeyboardInterrupt(
                     f"stopped: step {step} is saved in {workdir}; the same command with "

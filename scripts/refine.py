@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import tyro
 
-from diffjax import annotate, config, refine
+from diffjax import annotate, config, devices, refine
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    argv = sys.argv[1:] if argv is None else argv
+    argv = devices.start(sys.argv[1:] if argv is None else argv)
     file = config.config_of(argv)
 
     def command(
@@ -25,9 +25,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     ) -> None:
         """Writes the set again, with its estimates replaced by refined ones.
 
+        Uses every device there is. The same command again goes on where a stopped one was. With
+        --distributed, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID in the
+        environment, several processes that share a file system each do their part.
+
         Args:
             data: An annotation set, .npz or a directory of shards; "demo" for generated people.
-            out: The annotation set to write, .npz.
+            out: The annotation set to write: a name ending in .npz, or a directory for its shards.
             evidence: What refines: clicked 2D labels, 2D detections or 3D joints. By default the
                 first of them that the set holds.
             mode: By a prior of poses, or by the frontend's known errors (--parts.residuals).
@@ -35,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             config_file: A file of configs/; every field below overrides it.
             run: Of these fields guided.*, parts.* and data.body matter here.
         """
-        print(refine.refine_file(run, data, out, kind=evidence, mode=mode, workdir=workdir))
+        said = refine.refine_file(run, data, out, kind=evidence, mode=mode, workdir=workdir)
+        if devices.is_first():
+            print(said)
 
     tyro.cli(command, args=argv, description=__doc__)
 

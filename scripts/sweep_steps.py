@@ -1,10 +1,15 @@
-"""Refines annotations every way there is, with controls: python scripts/sweep_steps.py --config configs/demo.py"""
+"""Refines annotations every way there is, with controls: python scripts/sweep_steps.py --config configs/demo.py
 
-from diffjax import config, sweep
+Uses every device there is; a stopped sweep goes on with the same command. --distributed: see refine.py --help.
+"""
+
+import sys
+
+from diffjax import config, devices, sweep
 
 
 def main() -> None:
-    run, workdir = config.parse(description=__doc__ or "")
+    run, workdir = config.parse(devices.start(sys.argv[1:]), description=__doc__ or "")
     sweep.sweep(run, workdir)
 
 

@@ -1,9 +1,8 @@
-"""From a set on disk to a better set: pieces add up to the whole, and what is absent is asked for."""
+"""From a set on disk to a better set: each kind of evidence by itself, and what is absent is asked for."""
 
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
@@ -27,53 +26,6 @@ def kit(tmp_path_factory):
     path, prior = tiny.write_body(directory / "body.npz"), tiny.write_model(directory / "prior.npz")
     model = baselines.ErrorModel(0.2 * np.eye(82, dtype=np.float32))
     return annotate.Kit(path, tiny.bones(), annotate.load_prior(prior, tiny.bones()), model)
-
-
-# Pieces.
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 100])
-def test_the_pieces_are_the_whole_compiled_once(size, rng):
-    batch = {"a": rng.normal(size=(7, 3)).astype(np.float32), "b": np.arange(7, dtype=np.int32)}
-    traced = []
-
-    def work(batch, factor):
-        traced.append(batch["a"].shape)
-        return {"sum": batch["a"].sum(-1) * factor, "b": batch["b"]}
-
-    found, ms = annotate.in_chunks(work, batch, np.float32(2.0), size=size, label="pieces")
-    np.testing.assert_allclose(found["sum"], 2 * batch["a"].sum(-1), rtol=1e-5)
-    np.testing.assert_array_equal(found["b"], batch["b"])
-    assert ms > 0
-    annotate.in_chunks(work, batch, np.float32(3.0), size=size, label="again")
-    assert len(traced) == 1
-    assert traced[0][0] <= size
-
-
-def test_another_shape_is_compiled_anew():
-    traced = []
-
-    def work(x, y):
-        traced.append(x.shape)
-        return x + y.sum()
-
-    for width in (1, 2, 2):
-        annotate.in_chunks(
-            work, np.zeros((4, 3), np.float32), np.ones(width, np.float32), size=2, label=""
-        )
-    assert len(traced) == 2
-
-
-def test_the_last_piece_is_filled_with_others(rng):
-    """Or a control that gives everyone another's move would give them their own."""
-    for count in (2, 3, 5, 7):
-        for size in (2, 3, 4):
-            found, _ = annotate.in_chunks(roll, np.arange(count), size=size, label="")
-            assert not np.any(found == np.arange(count))
-
-
-def roll(x):
-    return jnp.roll(x, len(x) // 2)
 
 
 # What is on disk.

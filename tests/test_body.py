@@ -79,6 +79,124 @@ def test_folded_keypoints_equal_the_mesh_path(toy_body, rng):
     np.testing.assert_allclose(body.pose_keypoints(folded, matrices, betas), expected, atol=1e-5)
 
 
+def textbook(model, matrices, betas):
+    """SMPL's Eqs. 2-10 for one person, joint by joint, in NumPy float64."""
+    names = ("template", "shape_dirs", "pose_dirs", "joint_template", "joint_dirs", "skin_weights")
+    template, shape, pose, joints, joint_dirs, skin = (
+        np.asarray(getattr(model, name), np.float64) for name in names
+    )
+    joints = joints + joint_dirs @ betas
+    rest = template + shape @ betas
+    if pose.shape[-1]:
+        rest = rest + pose @ (matrices[1:] - np.eye(3)).ravel()
+    world, place = [matrices[0]], [joints[0]]
+    for j, parent in list(enumerate(model.parents))[1:]:
+        world.append(world[parent] @ matrices[j])
+        place.append(place[parent] + world[parent] @ (joints[j] - joints[parent]))
+    world, place = np.stack(world), np.stack(place)
+    local = np.einsum("jab,vjb->vja", world, rest[:, None] - joints) + place
+    return place, np.einsum("vj,vja->va", skin, local)
+
+
+@pytest.fixture(scope="module")
+def larger_body():
+    """More vertices than a tile, not a whole number of tiles."""
+    random = np.random.default_rng(3)
+    skin, regressor = (random.random(shape) ** 8 + 1e-9 for shape in ((600, 24), (24, 600)))
+    return body.body_from_arrays(
+        template=random.normal(size=(600, 3)) * 0.5,
+        shape_dirs=random.normal(size=(600, 3, 10)) * 0.02,
+        pose_dirs=random.normal(size=(600, 3, 207)) * 0.01,
+        joint_regressor=regressor / regressor.sum(1, keepdims=True),
+        skin_weights=skin / skin.sum(1, keepdims=True),
+    )
+
+
+@pytest.mark.parametrize("batch", [1, 20, 150])
+def test_chunks_and_tiles_give_the_textbook_body(larger_body, rng, batch):
+    matrices, betas = random_input((batch,), rng)
+    posed = jax.jit(body.pose_body)(larger_body, matrices, betas)
+    for i in (0, batch // 2, batch - 1):
+        exact = (np.asarray(x[i], np.float64) for x in (matrices, betas))
+        joints, vertices = textbook(larger_body, *exact)
+        np.testing.assert_allclose(posed.joints[i], joints, atol=2e-6)
+        np.testing.assert_allclose(posed.vertices[i], vertices, atol=3e-6)
+
+
+def test_the_gradient_through_chunks_and_tiles_is_that_of_every_sample(larger_body, rng):
+    matrices, betas = random_input((130,), rng)
+
+    def loss(matrices, betas):
+        return jnp.sum(body.pose_body(larger_body, matrices, betas).vertices ** 2)
+
+    gradient = jax.jit(jax.grad(loss, (0, 1)))
+    together = gradient(matrices, betas)
+    for i in (0, 77, 129):
+        alone = gradient(matrices[i], betas[i])
+        for a, b in zip(together, alone):
+            np.testing.assert_allclose(a[i], b, atol=1e-5 * float(jnp.abs(b).max()))
+
+
+def test_a_body_without_pose_blend_shapes_carries_none(toy_body, rng):
+    matrices, betas = random_input((5,), rng)
+    arrays = [np.asarray(getattr(toy_body, n)) for n in ("template", "shape_dirs", "pose_dirs")]
+    rest = [np.asarray(x) for x in (toy_body.joint_regressor, toy_body.skin_weights)]
+    bare = body.body_from_arrays(arrays[0], arrays[1], 0.0 * arrays[2], *rest)
+    assert bare.pose_dirs.shape == (60, 3, 0)
+    folded = body.fold_keypoints(bare, rest[0][:3])
+    posed = body.pose_body(bare, matrices, betas)
+    _, vertices = textbook(bare, *(np.asarray(x[2], np.float64) for x in (matrices, betas)))
+    np.testing.assert_allclose(posed.vertices[2], vertices, atol=3e-6)
+    np.testing.assert_allclose(
+        body.pose_keypoints(folded, matrices, betas)[2], rest[0][:3] @ vertices, atol=3e-6
+    )
+
+
+@pytest.mark.parametrize("function", ["pose_joints", "pose_keypoints"])
+def test_points_work_under_jit_vmap_loops_and_forward_differentiation(toy_body, rng, function):
+    regressor = np.eye(60)[:5]
+    model = toy_body if function == "pose_joints" else body.fold_keypoints(toy_body, regressor)
+    pose = getattr(body, function)
+    matrices, betas = random_input((3, 2), rng)
+    expected = pose(model, matrices, betas)
+    mapped = jax.vmap(lambda r, b: pose(model, r, b), in_axes=1, out_axes=1)(matrices, betas)
+    np.testing.assert_allclose(mapped, expected, atol=1e-6)
+    looped = jax.jit(lambda r, b: jax.lax.map(lambda x: pose(model, *x), (r, b)))(matrices, betas)
+    np.testing.assert_allclose(looped, expected, atol=1e-6)
+    _, forward = jax.jvp(lambda b: pose(model, matrices, b), (betas,), (betas,))
+    _, back = jax.vjp(lambda b: pose(model, matrices, b), betas)
+    np.testing.assert_allclose(
+        jnp.sum(forward * expected), jnp.sum(back(expected)[0] * betas), rtol=1e-4
+    )
+    assert pose(model, matrices[:0], betas[:0]).shape == (0, *expected.shape[1:])
+
+
+def test_float64_gives_float64(toy_body, rng):
+    matrices, betas = random_input((4,), rng)
+    folded = body.fold_keypoints(toy_body, np.eye(60)[:5])
+    with jax.enable_x64(True):
+        exact = [jnp.asarray(np.asarray(x, np.float64)) for x in (matrices, betas)]
+        posed = body.pose_body(toy_body, *exact)
+        points = body.pose_keypoints(folded, *exact)
+    assert posed.vertices.dtype == points.dtype == np.float64
+    _, vertices = textbook(toy_body, *(np.asarray(x[1]) for x in exact))
+    np.testing.assert_allclose(posed.vertices[1], vertices, atol=1e-6)
+    np.testing.assert_allclose(points[1], vertices[:5], atol=1e-6)
+
+
+def test_keypoints_of_a_sample_are_the_same_bits_in_any_batch_of_64_or_more(toy_body, rng):
+    folded = body.fold_keypoints(toy_body, np.abs(rng.normal(size=(14, 60))) / 60)
+    matrices, betas = random_input((256,), rng)
+    keypoints = jax.jit(body.pose_keypoints)
+    whole = np.asarray(keypoints(folded, matrices, betas))
+    for size in (64, 128):
+        for first in range(0, 256, size):
+            part = slice(first, first + size)
+            np.testing.assert_array_equal(
+                keypoints(folded, matrices[part], betas[part]), whole[part]
+            )
+
+
 @pytest.mark.parametrize("angle", [0.0, 1e-8, np.pi])
 def test_gradients_are_finite_at_special_angles(toy_body, angle):
     v = jnp.zeros((2, 24, 3)).at[..., 1].set(angle)

@@ -33,7 +33,7 @@ def test_the_moves_of_candidates_lead_to_them(moves, rng):
 
 
 def test_random_directions_keep_every_joints_angle_and_the_length_of_betas(moves):
-    found = controls.same_size_moves(jax.random.key(0), moves)
+    found = controls.same_size_moves(jax.random.key(0), jnp.arange(PEOPLE), moves)
     for ours, wanted in zip(sizes(found), sizes(moves)):
         np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(found[0], 0.0)
@@ -41,12 +41,14 @@ def test_random_directions_keep_every_joints_angle_and_the_length_of_betas(moves
 
 def test_random_directions_know_nothing_of_the_moves(moves):
     found = np.asarray(
-        controls.same_size_moves(jax.random.key(1), jnp.tile(moves[1:], (100, 1, 1)))
+        controls.same_size_moves(
+            jax.random.key(1), jnp.arange(PEOPLE), jnp.tile(moves[1:], (100, 1, 1))
+        )
     )
     ours, theirs = (x.reshape(-1, 82) for x in (found, np.tile(moves[1:], (100, 1, 1))))
     cosine = np.sum(ours * theirs, -1) / np.linalg.norm(theirs, axis=-1) ** 2
     assert abs(cosine.mean()) < 4 * cosine.std() / np.sqrt(len(cosine))
-    other = controls.same_size_moves(jax.random.key(2), moves)
+    other = controls.same_size_moves(jax.random.key(2), jnp.arange(PEOPLE), moves)
     assert np.abs(found[:4] - other[1:]).max() > 0.1
 
 
@@ -60,14 +62,28 @@ def test_start_0_is_the_estimate_bit_for_bit(moves, rng):
     np.testing.assert_allclose(poses.rotations[3], wanted.rotations, atol=1e-6)
 
 
-@pytest.mark.parametrize("people", [2, 3, PEOPLE])
-def test_anothers_moves_are_anothers_and_of_the_same_start(people, moves):
-    found = np.asarray(controls.other_moves(moves[:, :people]))
-    for start in range(1, STARTS):
-        whose = [
-            [np.array_equal(found[start, i], moves[start, j]) for j in range(people)]
-            for i in range(people)
-        ]
-        assert np.array_equal(np.sum(whose, 1), np.ones(people))  # Everyone's move is someone's,
-        assert np.array_equal(np.sum(whose, 0), np.ones(people))  # used once,
-        assert not np.diagonal(whose).any()  # and not their own.
+def test_random_directions_are_a_samples_own_in_any_batch(moves):
+    key, ids = jax.random.key(3), jnp.arange(10, 10 + PEOPLE)
+    found = controls.same_size_moves(key, ids, moves)
+    some = jnp.asarray([4, 1])
+    np.testing.assert_array_equal(
+        controls.same_size_moves(key, ids[some], moves[:, some]), found[:, some]
+    )
+
+
+def test_anothers_moves_are_those_of_the_same_start(moves):
+    found = np.asarray(controls.other_moves(moves))
+    for i in range(PEOPLE):
+        np.testing.assert_array_equal(found[:, i], moves[:, i ^ 1])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6, 7, 64, 65, 129])
+def test_everyone_has_a_companion_half_the_set_away(count):
+    order = controls.pairs(count)
+    assert len(order) == count + count % 2
+    np.testing.assert_array_equal(np.sort(order[:count]), np.arange(count))
+    first, second = order[::2], order[1::2]
+    if count > 1:
+        assert np.all(first != second)
+    away = np.abs(first - second)[: count // 2]
+    np.testing.assert_array_equal(away, count // 2)

@@ -35,6 +35,17 @@ def test_procrustes_equals_the_svd_solution(mirrored, rng):
         np.testing.assert_allclose(ours[i], oracle, atol=2e-4 if mirrored else 1e-5)
 
 
+@pytest.mark.parametrize("axis", [0, 2])
+def test_procrustes_of_planar_points_equals_the_svd_solution(axis, rng):
+    pred, true = pair(rng)
+    pred[..., axis], true[..., 1] = 0.0, 0.0
+    weight = rng.random((7, 14)).astype(np.float32)
+    ours = metrics.procrustes(jnp.asarray(pred), jnp.asarray(true), jnp.asarray(weight))
+    for i in range(7):
+        oracle = svd_procrustes(*(x[i].astype(np.float64) for x in (pred, true, weight)))
+        np.testing.assert_allclose(ours[i], oracle, atol=1e-5)
+
+
 def test_pa_mpjpe_ignores_a_similarity_and_mpjpe_sees_it(rng):
     pred, true = pair(rng)
     turn = transform.Rotation.from_rotvec([0.3, -1.0, 0.5]).as_matrix().astype(np.float32)

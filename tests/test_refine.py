@@ -3,9 +3,13 @@
 import dataclasses
 import os
 import runpy
+import signal
+import socket
 import subprocess
 import sys
+import time
 
+import cheap
 import numpy as np
 import pytest
 import tiny
@@ -65,12 +69,14 @@ def test_the_script_writes_a_better_set_and_one_line(mode, data, files, tmp_path
 
 
 def fake_refinement(monkeypatch):
-    """What `refine_set` was asked; the estimates come back as they are."""
-    asked = {}
+    """What was asked of the refiner; the estimates come back as they are."""
+    asked, make = {}, annotate.make_refiner
 
-    def keep(kit, annotations, kind, settings, *, mode, where):
-        asked.update(kit=kit, kind=kind, settings=settings, mode=mode, where=where)
-        count = records.count(annotations)
+    def remember(kit, head, kind, settings, mode):
+        asked.update(kit=kit, kind=kind, settings=settings, mode=mode)
+        return make(kit, head, kind, settings, mode)
+
+    def keep(refiner, estimate, evidence, *, bar):
         names = (
             "reprojection_before_px",
             "reprojection_px",
@@ -78,11 +84,13 @@ def fake_refinement(monkeypatch):
             "joints3d_mm",
             "kept",
         )
+        count = len(estimate.betas)
         quality = {name: np.full(count, float(i), np.float32) for i, name in enumerate(names, 1)}
-        place = np.zeros((count, 3), np.float32)
-        return refine.Refined(annotate.estimate_of(annotations), place, quality), 0.25
+        bar.update(count)
+        return refine.Refined(estimate, np.zeros((count, 3), np.float32), quality), 0.25
 
-    monkeypatch.setattr(annotate, "refine_set", keep)
+    monkeypatch.setattr(annotate, "make_refiner", remember)
+    monkeypatch.setattr(annotate, "refine_people", keep)
     return asked
 
 
@@ -129,7 +137,7 @@ def test_the_demo_is_a_set_like_any_other(files, tmp_path, monkeypatch):
     main("--data", "demo", "--out", tmp_path / "out.npz", *flags(files), *front)
     assert paths == [files / "people.npz", files / "body.npz"]
     np.testing.assert_array_equal(records.read(tmp_path / "out.npz").pose, sets[1].pose)
-    assert asked["where"] == "demo"
+    assert asked["mode"] == "guided"
 
 
 def test_people_without_evidence_do_not_count():
@@ -140,10 +148,11 @@ def test_people_without_evidence_do_not_count():
         "kept": np.array([1.0, 0, 0]),
     }
     people = refine.Refined(None, None, quality)
-    said = refine.describe(people, "labels")
+    said = refine.describe([refine.tally(people, "labels")], "labels")
     assert said == "6.0 -> 1.5 px of reprojection (labels), 3 people, 1 kept as they came"
     nothing = people._replace(quality=quality | {"reprojection_before_px": 0 * before})
-    assert refine.describe(nothing, "labels").startswith("no evidence (labels)")
+    sums = [refine.tally(x, "labels") for x in (nothing, nothing)]
+    assert refine.describe(sums, "labels").startswith("no evidence (labels), 6 people")
 
 
 def bad_inputs(files):
@@ -151,7 +160,7 @@ def bad_inputs(files):
     people, out = files / "people.npz", files / "bad" / "out.npz"
     yield ("--data", people, "--out", people), "wanted another file than the input"
     yield ("--data", files / "shards", "--out", files / "shards" / "x.npz"), "than the input"
-    yield ("--data", people, "--out", files / "bad" / "out"), "ending in .npz"
+    yield ("--data", people, "--out", files / "bad" / "out.npy"), "ending in .npz"
     yield ("--data", files / "none.npz", "--out", out), "none.npz: no such annotation set"
     yield ("--data", files / "residuals.npz", "--out", out), "field covariance"
     yield ("--data", "demo", "--out", out, "--parts.frontend", ""), "pass --parts.frontend"
@@ -183,7 +192,7 @@ def test_a_stopped_refinement_writes_nothing(files, tmp_path, monkeypatch):
     def stop(*args, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(annotate, "refine_set", stop)
+    monkeypatch.setattr(annotate, "refine_people", stop)
     monkeypatch.setattr(os, "_exit", sys.exit)
     with pytest.raises(SystemExit) as left:
         config.run_main(
@@ -223,3 +232,115 @@ def test_a_field_of_the_config_is_overridden_by_name(files, tmp_path, monkeypatc
     main("--config", tmp_path / "mine.py", *words, *flags(files), "--guided.detections.stride", "5")
     wanted = config.Guidance(strength=2.5, rounds=9, stride=5)
     assert asked["settings"] == dataclasses.replace(wanted)
+
+
+# Pieces: killed, stopped, joined, by several processes.
+
+CHEAP = config.ROOT / "tests" / "cheap.py"
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """300 people in one file and in shards, and what one process makes of them in one piece."""
+    directory = tmp_path_factory.mktemp("many")
+    people = tiny.annotations(300)
+    records.write(directory / "people.npz", people)
+    records.write_shards(directory / "shards", people, rows=70)
+    with pytest.MonkeyPatch.context() as patch:
+        cheap.pretend(patch.setattr)
+        cheap.main([str(directory / "people.npz"), str(directory / "wanted.npz"), "--rows", "320"])
+        yield directory
+
+
+def start(*words, **environment):
+    """A process that refines, not waited for."""
+    command = [sys.executable, str(CHEAP), *(str(word) for word in words)]
+    told = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"} | environment
+    return subprocess.Popen(command, env=told, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_pieces(directory, count):
+    until = time.monotonic() + 60
+    while len(list(directory.glob("*.npz"))) < count:
+        assert time.monotonic() < until, "no piece was finished"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("data", "rows"), [("shards", 64), ("people.npz", 128), ("shards", 50)])
+def test_the_pieces_do_not_show_in_the_file(data, rows, many, tmp_path, capsys):
+    cheap.main([str(many / data), str(tmp_path / "out.npz"), "--rows", str(rows)])
+    assert (tmp_path / "out.npz").read_bytes() == (many / "wanted.npz").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
+    assert " 300 people, 0 kept as they came" in capsys.readouterr().out
+
+
+def test_a_killed_run_goes_on_and_its_file_is_that_of_a_run_that_was_not(many, tmp_path, capfd):
+    out, part = tmp_path / "out.npz", tmp_path / ".out.npz.part"
+    words = [str(many / "shards"), str(out)]
+    with start(*words, CHEAP_WAIT="0.3") as process:
+        wait_for_pieces(part, 2)
+        process.send_signal(signal.SIGKILL)
+    kept = {path: path.stat().st_mtime_ns for path in part.glob("*.npz")}
+    (part / ".shard-00004-of-00005.npz.123.part").write_bytes(b"half a sha")
+    with pytest.raises(ValueError, match=r"guidance.strength 1.5 then, 2.0 now.*remove .*part"):
+        cheap.main([*words, "--strength", "2"])
+    with pytest.raises(ValueError, match=r": data .* then, .* now"):
+        cheap.main([str(many / "people.npz"), str(out)])
+    assert {path: path.stat().st_mtime_ns for path in part.glob("*.npz")} == kept
+    cheap.main(words)
+    assert out.read_bytes() == (many / "wanted.npz").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
+    assert f"{64 * len(kept)}/300 people" in capfd.readouterr().err
+
+
+def test_ctrl_c_is_answered_at_once_and_says_how_to_go_on(many, tmp_path):
+    with start(many / "shards", tmp_path / "out.npz", CHEAP_WAIT="0.3") as process:
+        wait_for_pieces(tmp_path / ".out.npz.part", 1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=5)
+    assert process.returncode == 130
+    assert "of 300 people, which are kept in" in said.splitlines()[-1]
+    assert said.splitlines()[-1].endswith("the same command goes on from there")
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_a_directory_gets_its_shards_one_by_one(many, tmp_path):
+    out = tmp_path / "out"
+    with start(many / "people.npz", out, CHEAP_WAIT="0.3") as process:
+        wait_for_pieces(out, 2)
+        process.send_signal(signal.SIGKILL)
+    with pytest.raises(ValueError, match="wanted 5 shards, as their names say, found"):
+        records.read(out)
+    for _ in range(2):  # The second time there is nothing left to do.
+        cheap.main([str(many / "people.npz"), str(out)])
+        found, wanted = records.read(out), records.read(many / "wanted.npz")
+        np.testing.assert_array_equal(found.pred_betas, wanted.pred_betas)
+    names = sorted(path.name for path in out.iterdir())
+    assert names[:2] == ["manifest.json", "notes.json"]
+    assert len(names) == 2 + 5
+    with pytest.raises(ValueError, match="already exists, and no run began it"):
+        cheap.main([str(many / "people.npz"), str(many / "shards")])
+
+
+def test_two_processes_write_the_file_of_one(many, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        address = f"localhost:{probe.getsockname()[1]}"
+    words = many / "shards", tmp_path / "out.npz"
+    told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    both = [start(*words, **told, JAX_PROCESS_ID=str(i)) for i in range(2)]
+    for process in both:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    assert words[1].read_bytes() == (many / "wanted.npz").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
+
+
+def test_a_place_that_not_everyone_has_is_nobodys(many, tmp_path, monkeypatch):
+    """Without a cached translation, it is written only if the evidence tells it of all."""
+    people = tiny.without(records.read(many / "people.npz"), "pred_cam_t")
+    people.labels2d[200] = 0.0
+    records.write(tmp_path / "in.npz", people)
+    for name in ("out.npz", "out"):
+        cheap.main([str(tmp_path / "in.npz"), str(tmp_path / name)])
+        assert records.read(tmp_path / name).pred_cam_t is None

@@ -87,6 +87,73 @@ def test_projection_onto_so3_equals_the_svd_in_float64(kind):
     )
 
 
+def spectra(kind, count=500):
+    """Signed singular values, the sign of the last being that of the determinant."""
+    random = np.random.default_rng(6)
+    one, share = np.ones(count), random.random(count)
+    small = 10 ** random.uniform(-2, 0, count)
+    return {
+        "thin": [one, small, 0 * one],
+        "mirrored": [one, 0.5 + 0.5 * share, -0.5 + 0.02 * share],
+        "near a mirrored rotation": [one, 0.95 + 0.05 * share, -0.9 + 0.05 * share],
+        "rank one": [one, 0 * one, 0 * one],
+        "mirrored tie": [one, 0.5 * one, -0.5 * one],
+        "mirrored rotation": [one, one, -one],
+        "zero": [0 * one, 0 * one, 0 * one],
+    }[kind]
+
+
+def with_spectrum(kind):
+    spectrum = np.stack(spectra(kind), -1)
+    random = np.random.default_rng(7)
+    u, v = (scipy_matrix(random.normal(size=(len(spectrum), 3)) * 2) for _ in range(2))
+    return spectrum, (u @ (spectrum[:, :, None] * np.swapaxes(v, 1, 2))).astype(np.float32)
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
+@pytest.mark.parametrize("kind", ["thin", "mirrored", "near a mirrored rotation"])
+def test_projection_is_exact_where_the_answer_is_well_conditioned(kind, scale):
+    _, matrix = with_spectrum(kind)
+    u, s, vt = np.linalg.svd(matrix.astype(np.float64))
+    sign = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    nearest = u @ (np.stack([sign**2, sign**2, sign], -1)[..., None] * vt)
+    gap = (s[:, 1] + sign * s[:, 2]) / s[:, 0]
+    ours = np.asarray(rotations.project_to_so3(jnp.asarray(matrix * np.float32(scale))))
+    # Rounding moves the answer by its size over the gap, whatever the method: 1e-5 from a gap of 0.05 on.
+    error = np.abs(ours - nearest).max((1, 2))
+    assert (error[gap > 1e-2] * np.minimum(gap[gap > 1e-2], 0.05)).max() < 5e-7
+
+
+@pytest.mark.parametrize("kind", ["rank one", "mirrored tie", "mirrored rotation", "zero"])
+def test_projection_is_some_nearest_rotation_where_several_are(kind):
+    spectrum, matrix = with_spectrum(kind)
+    ours = np.asarray(rotations.project_to_so3(jnp.asarray(matrix)), np.float64)
+    np.testing.assert_allclose((ours * matrix).sum((1, 2)), spectrum.sum(1), atol=5e-6)
+    np.testing.assert_allclose(
+        np.swapaxes(ours, 1, 2) @ ours, np.eye(3)[None] + 0 * ours, atol=2e-6
+    )
+    np.testing.assert_allclose(np.linalg.det(ours), 1.0, atol=2e-6)
+
+
+def test_projection_computes_nothing_twice():
+    """XLA fuses long chains of elementwise work and then recomputes them, exponentially."""
+    matrix = jnp.zeros((1000, 3, 3))
+    compiled = jax.jit(rotations.project_to_so3).lower(matrix).compile()
+    # 1,350 as written, a loop's body counted once.
+    assert compiled.cost_analysis()["flops"] / len(matrix) < 3000
+    assert "lapack" not in compiled.as_text().lower()
+
+
+def test_projection_of_a_matrix_is_the_same_bits_in_any_batch_of_64_or_more():
+    matrix = jnp.asarray(random_matrices("gaussian"), jnp.float32)[:192]
+    project = jax.jit(rotations.project_to_so3)
+    whole = np.asarray(project(matrix))
+    for first in (0, 64, 128):
+        np.testing.assert_array_equal(
+            project(matrix[first : first + 64]), whole[first : first + 64]
+        )
+
+
 def test_projection_gradient_equals_finite_differences():
     matrix = jnp.asarray(random_matrices("noisy")[:20], jnp.float32)
     weight = jnp.asarray(np.random.default_rng(3).normal(size=matrix.shape), jnp.float32)

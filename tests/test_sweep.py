@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 import tiny
 
-from diffjax import annotate, choosing, config, evaluate, sweep
-from diffjax.data import records
+from diffjax import annotate, choosing, config, contest, evaluate, report, sweep
+from diffjax.data import jobs, records
 from diffjax.frontends import keypoint_hmr
 from diffjax.methods import diffannot
 
@@ -134,7 +135,10 @@ def test_who_chooses_by_2d_is_no_worse_in_2d(swept):
 
 def test_the_fixed_step_has_the_least_mean_error_on_validation(swept, run, parts):
     held_out = problem(parts, run.data.val)
-    curve = choosing.search_all(parts, held_out, run.search, 0)[0].curve
+    searcher = choosing.make_searcher(
+        parts, held_out.annotations, annotate.KINDS, run.search, fixed=0
+    )
+    curve = choosing.search_all(searcher, held_out)[0].curve
     assert np.isfinite(curve).all()
     wanted = int(np.argmin(curve.mean(0)))
     (name,) = (s["name"] for s in swept[1] if "fixed" in s["name"])
@@ -146,6 +150,9 @@ def test_the_fixed_step_has_the_least_mean_error_on_validation(swept, run, parts
 def test_a_fixed_step_is_that_of_the_mean_and_may_be_the_input():
     assert choosing.best_fixed_step(np.array([[5.0, 1.0, 4.0], [5.0, 9.0, 4.0]])) == 2
     assert choosing.best_fixed_step(np.array([[1.0, 2.0], [1.0, 0.5]])) == 0
+    unknown = np.array([[5.0, np.nan, 1.0], [5.0, 4.0, 9.0], [np.inf] * 3])
+    assert choosing.best_fixed_step(unknown) == 1
+    assert choosing.best_fixed_step(unknown[::2]) == 0
 
 
 def test_the_oracle_is_algorithm_1(swept, run, parts):
@@ -173,6 +180,61 @@ def test_the_oracle_is_algorithm_1(swept, run, parts):
     ours = evaluate.score(parts.judge, refined.pose, known.truth)
     theirs = scores(workdir, "paper, ORACLE, the truth", "pa_mpjpe_mm")
     np.testing.assert_allclose(ours.pa_mpjpe_mm, theirs, rtol=1e-3, atol=1e-2)
+
+
+def test_a_stopped_sweep_goes_on_and_pieces_do_not_show(run, parts, tmp_path, monkeypatch, capsys):
+    people = 70  # A piece of 64 and one of 6.
+    records.write(tmp_path / "test.npz", tiny.annotations(people, seed=3, off=0.3))
+    data = dataclasses.replace(run.data, val="", test=str(tmp_path / "test.npz"))
+    run = dataclasses.replace(run, data=data)
+    monkeypatch.setattr(sweep, "load_parts", lambda *args: parts)
+    sweep.sweep(run, tmp_path / "whole", annotate.KINDS[:1], rows=128)
+    finish, finished = jobs.finish, []
+
+    def stop_later(job, index, arrays, note):
+        if index == 1 and len(finished) == 1:
+            raise KeyboardInterrupt
+        finished.append(index)
+        finish(job, index, arrays, note)
+
+    monkeypatch.setattr(jobs, "finish", stop_later)
+    again = functools.partial(sweep.sweep, run, tmp_path / "pieces", annotate.KINDS[:1], rows=64)
+    with pytest.raises(KeyboardInterrupt, match=r"stopped after 64 of 70 people, .*goes on"):
+        again()
+    assert not (tmp_path / "pieces" / "sweep.npz").exists()
+    other = dataclasses.replace(run, search=dataclasses.replace(run.search, max_step=3))
+    with pytest.raises(ValueError, match=r"search.max_step 4 then, 3 now; remove .*--workdir"):
+        sweep.sweep(other, tmp_path / "pieces", annotate.KINDS[:1])
+    finished.append("the first time")
+    again()
+    assert finished == [0, "the first time", 1]
+    with (
+        np.load(tmp_path / "whole/sweep.npz") as whole,
+        np.load(tmp_path / "pieces/sweep.npz") as pieces,
+    ):
+        assert whole.files == pieces.files
+        for name in whole.files:
+            assert whole[name].shape[0] == people
+            np.testing.assert_array_equal(pieces[name], whole[name], err_msg=name)
+    assert not (tmp_path / "pieces" / "sweep").exists()
+
+
+def test_who_has_no_finite_error_keeps_the_estimate_and_is_reported(run, parts):
+    known = problem(parts, run.data.test)
+    joints = np.array(known.truth.joints)
+    joints[2] = np.nan
+    known = known._replace(truth=known.truth._replace(joints=joints))
+    searcher = choosing.make_searcher(parts, known.annotations, annotate.KINDS, run.search, 0)
+    found, _ = choosing.search_all(searcher, known)
+    assert found.steps["oracle"][2] == 0
+    kept = found.chosen["oracle"].rotations[2], found.chosen["oracle"].betas[2]
+    np.testing.assert_array_equal(kept[0], known.estimate.rotations[2])
+    np.testing.assert_array_equal(kept[1], known.estimate.betas[2])
+    errors = {f"error/{name}": error for name, error in found.errors.items()}
+    arrays = {"curve": found.curve, "stop": found.stop} | errors
+    said = report.explain(contest.Result(arrays, [], {}), True, "pa_mpjpe", 1.0)
+    assert said.endswith("\n1 of 7 people have no finite error; they keep their estimate.")
+    assert "nan" not in said
 
 
 def test_a_set_that_nothing_is_known_of_is_refused(run, tmp_path):

@@ -173,6 +173,56 @@ def test_a_signal_saves_and_the_same_command_goes_on(files, tmp_path, monkeypatc
     assert [entry["step"] for entry in logged(tmp_path / "parts")] == [0, 4]
 
 
+def test_a_set_too_large_for_the_device_trains_and_resumes_to_the_same(
+    files, tmp_path, monkeypatch
+):
+    run = small(files, steps=6, steps_per_dispatch=4, anneal="none")
+    part = dataclasses.replace(run, train=dataclasses.replace(run.train, steps=3))
+    train.train(run, tmp_path / "resident")
+    monkeypatch.setattr(pipeline, "RESIDENT_BYTES", 0)
+    train.train(run, tmp_path / "whole")
+    train.train(part, tmp_path / "parts")
+    train.train(run, tmp_path / "parts")
+    same_state(run, tmp_path / "whole", tmp_path / "parts")
+    same_state(run, tmp_path / "whole", tmp_path / "resident")
+
+
+def test_the_share_of_time_spent_waiting_for_data_is_logged(files, tmp_path, capsys):
+    train.train(small(files, log_every=2), tmp_path)
+    shares = [entry["waiting"] for entry in logged(tmp_path)[1:]]
+    assert len(shares) == 2
+    assert all(0.0 <= share <= 1.0 for share in shares)
+    assert "waiting=" in capsys.readouterr().err
+
+
+class Answer:
+    """What a device is computing."""
+
+    def __init__(self, ready: bool):
+        self.is_ready = lambda: ready
+
+
+def test_preparing_counts_as_waiting_only_where_the_devices_are_through(files):
+    run = small(files)
+    task = objective.make_task(run)
+    rows = np.arange(PEOPLE, dtype=np.int32)
+    feed = train.Feed(run.train, task.examples, pipeline.batches(rows, 8, 0))
+    feed.prepare(0, Answer(ready=False))
+    assert feed.waiting() == 0.0
+    feed.prepare(2, Answer(ready=True))
+    assert 0.0 < feed.waiting() <= 1.0
+
+
+def test_a_state_is_the_callers_before_and_after_a_run(files, tmp_path):
+    """A dispatch uses its state up; `_loop` gives it one of its own."""
+    run = small(files, steps=2, log_every=2)
+    task = objective.make_task(run)
+    state = train.init_state(run, task)
+    rows = np.arange(PEOPLE, dtype=np.int32)
+    train._loop(run, tmp_path, task, state, pipeline.batches(rows, 8, 0))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_loss_of_every_config_falls_on_a_fixed_batch(files, tmp_path, path):
     train.train(brief(files, config.load(path), steps=200), tmp_path)
@@ -280,6 +330,51 @@ def test_batches_are_every_person_once_an_epoch_and_go_on_where_they_were():
     again = pipeline.batches(examples, 5, seed=3)
     again.set_state(position)
     np.testing.assert_array_equal(next(again).x_0, wanted)
+
+
+@pytest.mark.parametrize("size", [3, 10, 25])
+def test_batches_of_any_size_go_through_whole_epochs(size):
+    people = np.arange(10, dtype=np.int32)
+    batches = pipeline.batches(people, size, seed=0)
+    seen = np.concatenate([next(batches) for _ in range(20)])
+    epochs = seen[: len(seen) // 10 * 10].reshape(-1, 10)
+    np.testing.assert_array_equal(np.sort(epochs, -1), np.tile(people, (len(epochs), 1)))
+    assert len({tuple(epoch) for epoch in epochs}) == len(epochs)
+
+
+def test_indices_are_in_the_order_of_the_examples():
+    people = np.arange(10, dtype=np.float32)
+    examples = pipeline.Examples(*([people[:, None]] * len(pipeline.Examples._fields)))
+    rows = pipeline.batches(np.arange(10, dtype=np.int32), 4, seed=7)
+    batches = pipeline.batches(examples, 4, seed=7)
+    for _ in range(6):
+        np.testing.assert_array_equal(people[next(rows)], next(batches).x_0[:, 0])
+
+
+def test_a_batch_with_more_samples_than_steps_has_the_same_losses(files):
+    """There the features of the steps come from a table."""
+    run = small(files)
+    run = dataclasses.replace(run, diffusion=dataclasses.replace(run.diffusion, steps=22))
+    task = objective.make_task(run)
+    params = train.init_state(run, task).params
+    examples, t = jax.tree.map(jnp.asarray, task.examples), jnp.arange(PEOPLE) % 22
+    eps = jax.random.normal(jax.random.key(0), examples.x_0.shape)
+
+    def losses(params, rows):
+        batch = pipeline.take(examples, rows)
+        return task.objective(params, batch, t[rows], eps[rows]).loss
+
+    def halves(params):
+        parts = (slice(0, PEOPLE // 2), slice(PEOPLE // 2, None))
+        return jnp.concatenate([losses(params, rows) for rows in parts])
+
+    def gradient(function):
+        return jax.grad(lambda params: jnp.sum(function(params)))(params)
+
+    np.testing.assert_allclose(losses(params, slice(None)), halves(params), rtol=1e-5)
+    found, wanted = gradient(lambda p: losses(p, slice(None))), gradient(halves)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,12 @@ def _refuse(where: str, field: str, wanted: str, found: object, step: str) -> No
 
 def check(arrays: dict[str, Any], where: str) -> None:
     """ValueError (`where`, field, wanted, found, next step) unless every field is what it says."""
+    check_shapes(arrays, where)
+    check_values(arrays, where)
+
+
+def check_shapes(arrays: dict[str, Any], where: str) -> None:
+    """The half of `check` that looks at no number: names, shapes, and what is known of them."""
     _check_fields_known(arrays, where)
     for name in ("pred_pose", "pred_betas"):
         if name not in arrays:
@@ -69,10 +75,21 @@ def check(arrays: dict[str, Any], where: str) -> None:
         _refuse(where, "pred_pose", "at least one person", "an empty set", CONVERT)
     for name, field in FIELDS.items():
         if name in arrays:
-            array = np.asarray(arrays[name])
-            _check_shape(arrays, array, name, (*samples, *field.shape), where)
-            _CHECKS[field.kind](array, name, where)
-    _check_names(arrays, where)
+            _check_shape(arrays, np.asarray(arrays[name]), name, (*samples, *field.shape), where)
+    for name in SETS:
+        field = name.removesuffix("_set")
+        if name in arrays and field not in arrays:
+            _refuse(where, field, f"the keypoints that {name} names", "nothing", f"drop {name}")
+
+
+def check_values(arrays: dict[str, Any], where: str) -> None:
+    """The other half: every number of the fields that are there."""
+    for name, field in FIELDS.items():
+        if name in arrays:
+            _CHECKS[field.kind](np.asarray(arrays[name]), name, where)
+    unknown = sorted(set(np.unique(arrays.get("gender", "neutral"))) - set(_GENDERS))
+    if unknown:
+        _refuse(where, "gender", f"one of {_GENDERS}", str(unknown[0]), "write the whole word")
 
 
 def _check_shape(
@@ -96,16 +113,6 @@ def _keypoint_names(arrays: dict[str, Any], name: str, where: str) -> tuple[str,
         hint = f"did you mean {close[0]}?" if close else f"name the order of {name}"
         _refuse(where, f"{name}_set", f"one of {known}", repr(stored), hint)
     return skeleton.KEYPOINT_SETS[str(stored)]
-
-
-def _check_names(arrays: dict[str, Any], where: str) -> None:
-    for name in SETS:
-        field = name.removesuffix("_set")
-        if name in arrays and field not in arrays:
-            _refuse(where, field, f"the keypoints that {name} names", "nothing", f"drop {name}")
-    unknown = sorted(set(np.unique(arrays.get("gender", "neutral"))) - set(_GENDERS))
-    if unknown:
-        _refuse(where, "gender", f"one of {_GENDERS}", str(unknown[0]), "write the whole word")
 
 
 def _check_numbers(array: np.ndarray, name: str, where: str) -> None:

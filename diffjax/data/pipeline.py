@@ -1,5 +1,6 @@
 """From an annotation set to batches: vectors, conditions and truth, fed by grain in a seeded order."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,6 +12,9 @@ from jaxtyping import Array, Float
 
 from diffjax import config, pose
 from diffjax.data import records
+
+RESIDENT_BYTES = 2**31
+"""Training keeps sets of up to this size on every device. 2 GiB are about 700,000 people."""
 
 
 class Examples(NamedTuple):
@@ -129,18 +133,51 @@ def _check(annotations: records.AnnotationSet, run: config.Run, where: str) -> N
             )
 
 
-def take(examples: Examples, index: Any) -> Examples:
+def take(examples: Any, index: Any) -> Any:
     """The people at `index`."""
     return jax.tree.map(lambda values: values[index], examples)
 
 
-def batches(examples: Examples, batch_size: int, seed: int) -> Iterator[Examples]:
+def fits_device(examples: Examples) -> bool:
+    """Whether training keeps all examples on every device."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(examples)) <= RESIDENT_BYTES
+
+
+class _Order:
+    """Batch after batch of people, as indices: every epoch in another order that the seed fixes.
+
+    A batch is made at once: grain's own shuffle spends microseconds on every index.
+    """
+
+    def __init__(self, people: np.ndarray, batch_size: int, seed: int):
+        self._people, self._size, self._seed = people, batch_size, seed
+        # A batch may lie in two epochs.
+        self._epoch = functools.lru_cache(maxsize=2)(self._shuffled)
+
+    def __len__(self) -> int:
+        return 2**62 // self._size
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self._seed, epoch)).permutation(self._people)
+
+    def __getitem__(self, batch: int) -> np.ndarray:
+        place, end, parts = batch * self._size, (batch + 1) * self._size, []
+        while place < end:
+            epoch, first = divmod(place, len(self._people))
+            part = self._epoch(epoch)[first : first + end - place]
+            parts.append(part)
+            place += len(part)
+        return np.concatenate(parts)
+
+
+def batches(examples: Any, batch_size: int, seed: int) -> Iterator[Any]:
     """Batches for ever: every epoch in another order that the seed fixes. Has `get_state` and `set_state`.
 
-    Each process of a multi-host run sees its own share of the people.
+    Of any tree of arrays of people: of `np.arange(people)`, the batches are indices. Each process of
+    a multi-host run sees its own share of the people.
     """
-    people = np.arange(len(examples.x_0))[jax.process_index() :: jax.process_count()]
-    order = grain.MapDataset.source(people.tolist()).shuffle(seed=seed).repeat()
-    # grain moves indices; rows are gathered a batch at a time, which is much faster than one by one.
-    rows = order.batch(batch_size, batch_fn=lambda index: take(examples, np.asarray(index)))
-    return iter(rows.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)))
+    count = len(jax.tree.leaves(examples)[0])
+    people = np.arange(count, dtype=np.int32)[jax.process_index() :: jax.process_count()]
+    order = grain.MapDataset.source(_Order(people, batch_size, seed))
+    rows = order.map(functools.partial(take, examples))
+    return iter(rows.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)))

@@ -6,6 +6,7 @@ way in and on the way out; inside, the arrays are trusted.
 
 import dataclasses
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -64,18 +65,35 @@ def read(path: str | Path) -> AnnotationSet:
     path = Path(path)
     if not path.is_dir():
         return from_arrays(_load(path), str(path))
-    shards = sorted(path.glob("*.npz"))
+    shards = shards_of(path)
+    return concatenate([read(shard) for shard in shards], [str(shard) for shard in shards])
+
+
+def shards_of(directory: Path) -> list[Path]:
+    """The shards of a directory in the order of names; all of them, where their names say how many."""
+    shards = sorted(directory.glob("*.npz"))
     if not shards:
         raise FileNotFoundError(
-            f"{path}: wanted .npz shards in this directory, found none; {checks.CONVERT}"
+            f"{directory}: wanted .npz shards in this directory, found none; {checks.CONVERT}"
         )
-    return concatenate([read(shard) for shard in shards], [str(shard) for shard in shards])
+    wanted = {int(m[1]) for m in (re.search(r"-of-(\d+)\.npz$", s.name) for s in shards) if m}
+    if len(wanted) == 1 and len(shards) < max(wanted):
+        raise ValueError(
+            f"{directory}: wanted {max(wanted)} shards, as their names say, found {len(shards)}; finish "
+            "what writes them, or restore the others"
+        )
+    return shards
+
+
+def shard_name(index: int, shards: int) -> str:
+    """The file name of a shard, which says how many there are."""
+    return f"shard-{index:05d}-of-{shards:05d}.npz"
 
 
 def write(path: str | Path, annotations: AnnotationSet) -> None:
     """Checks the set, then writes it to one `.npz` that appears whole or not at all."""
     check(annotations, str(path))
-    save_arrays(path, _arrays(annotations))
+    save_arrays(path, arrays_of(annotations))
 
 
 def write_shards(directory: str | Path, annotations: AnnotationSet, rows: int = 8192) -> list[Path]:
@@ -85,7 +103,7 @@ def write_shards(directory: str | Path, annotations: AnnotationSet, rows: int = 
         raise ValueError(f"{directory}: already exists; choose a new directory, or remove it first")
     check(annotations, str(directory))
     starts = range(0, count(annotations), rows)
-    names = [f"shard-{i:05d}-of-{len(starts):05d}.npz" for i in range(len(starts))]
+    names = [shard_name(i, len(starts)) for i in range(len(starts))]
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.part")
     try:
         for name, start in zip(names, starts):
@@ -113,7 +131,7 @@ def save_arrays(path: str | Path, arrays: dict[str, Any]) -> None:
 
 def take(annotations: AnnotationSet, index: Any) -> AnnotationSet:
     """The people at `index` (integers, a mask or a slice), in that order."""
-    rows = {k: v for k, v in _arrays(annotations).items() if k in checks.FIELDS}
+    rows = {k: v for k, v in arrays_of(annotations).items() if k in checks.FIELDS}
     return dataclasses.replace(annotations, **{name: array[index] for name, array in rows.items()})
 
 
@@ -125,7 +143,7 @@ def concatenate(sets: Sequence[AnnotationSet], names: Sequence[str] | None = Non
     names = names or [f"set {i}" for i in range(len(sets))]
     if not sets:
         raise ValueError("wanted at least one annotation set to concatenate, found none")
-    parts = [_arrays(part) for part in sets]
+    parts = [arrays_of(part) for part in sets]
     for name, part in zip(names, parts):
         _check_alike(parts[0], part, names[0], name)
     joined: dict[str, Any] = {
@@ -156,10 +174,11 @@ def _check_alike(first: dict[str, Any], other: dict[str, Any], first_name: str, 
 
 def check(annotations: AnnotationSet, where: str) -> None:
     """ValueError (`where`, field, wanted, found, next step) unless every field is what it says."""
-    checks.check(_arrays(annotations), where)
+    checks.check(arrays_of(annotations), where)
 
 
-def _arrays(annotations: AnnotationSet) -> dict[str, Any]:
+def arrays_of(annotations: AnnotationSet) -> dict[str, Any]:
+    """The fields that are known, by name."""
     fields = {
         field.name: getattr(annotations, field.name) for field in dataclasses.fields(annotations)
     }
@@ -189,6 +208,11 @@ def from_arrays(arrays: dict[str, Any], where: str) -> AnnotationSet:
     """
     arrays = {k: str(np.asarray(v)) if k in checks.SETS else v for k, v in arrays.items()}
     checks.check(arrays, where)
+    return unchecked(arrays)
+
+
+def unchecked(arrays: dict[str, Any]) -> AnnotationSet:
+    """The set of fields that have been checked."""
     return AnnotationSet(**{name: _as_kept(name, value) for name, value in arrays.items()})
 
 

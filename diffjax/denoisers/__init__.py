@@ -1,13 +1,16 @@
 """Networks, and the one place where a network becomes a denoiser `(x_t, t, context) -> x_0`."""
 
-from typing import Any
+import dataclasses
+from collections.abc import Callable
+from typing import Any, no_type_check
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jaxtyping import Array, PyTree
 
-from diffjax import config, pose, sampling
+from diffjax import config, pose
 from diffjax import schedule as schedules
 from diffjax.denoisers import mlp
 
@@ -38,38 +41,69 @@ def init_params(key: Array, network: nn.Module, x: Array, context: PyTree = None
     return dict(network.init(key, x, jnp.zeros(x.shape[:-1], jnp.int32), context)["params"])
 
 
+@no_type_check  # JAX rebuilds pytrees with placeholders, which a checked __init__ would refuse.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """A network with its parameters: a denoiser, and the same one over columns.
+
+    A pytree: passed to jit as an argument, its weights are no constants of the compiled code.
+    """
+
+    params: Params
+    turned: Params | None
+    """For columns: see `mlp.turned`."""
+    table: Array | None
+    """`time_features` of every step."""
+    predict: Callable[..., Array] = dataclasses.field(metadata={"static": True})
+    """(params, table, x_t, t, context, axis) -> x_0."""
+    network: nn.Module = dataclasses.field(metadata={"static": True})
+    prediction: str = dataclasses.field(metadata={"static": True})
+    """What the network says: a key of MEAN_TYPES."""
+
+    def __call__(self, x_t: Array, t: Any, context: PyTree) -> Array:
+        """x_0 "*batch d" of x_t "*batch d", at one step t or at one a sample."""
+        return self.predict(self.params, self.table, x_t, jnp.asarray(t), context, -1)
+
+    def columns(self, x_t: Array, t: Any, context: PyTree) -> Array:
+        """x_0 "d slots" of x_t "d slots", at one step t; the context is still a row a sample."""
+        return self.predict(self.turned, self.table, x_t, jnp.asarray(t), context, 0)
+
+
 def bind(
     network: nn.Module,
     params: Params,
     schedule: schedules.Schedule,
     prediction: str = "eps",
     tables: bool = True,
-) -> sampling.Denoiser:
+    dtype: Any = None,
+) -> Bound:
     """The denoiser of a network with these parameters.
 
     With `tables`, all that depends on t alone (`network.time_features`) is computed here, once for
-    every step of the schedule; without, at each call. Call it inside jit where params are traced.
+    every step of the schedule; without, at each call, which can be differentiated by the parameters
+    and has no columns. `dtype` (bfloat16) is that of the factors of matrix products, all else stays
+    as it is. Call it inside jit where params are traced.
     """
     if prediction not in MEAN_TYPES:
         raise ValueError(f"prediction: wanted one of {tuple(MEAN_TYPES)}, got {prediction!r}")
     mean_type = MEAN_TYPES[prediction]
-    variables = {"params": params}
     network_time = jnp.asarray(schedule.network_time)
+    network = network if dtype is None else network.clone(dtype=jnp.dtype(dtype))
 
-    def time_features(t):
-        return network.apply(variables, network_time[t], method="time_features")
-
-    table = time_features(jnp.arange(network_time.shape[0])) if tables else None
-
-    def denoise(variables, table, x_t, t, context):
-        t = jnp.asarray(t)
-        features = time_features(t) if table is None else table[t]
-        output: Any = network.apply(variables, x_t, features, context, method="from_features")
-        predicted = output[..., : x_t.shape[-1]]
+    def predict(params, table, x_t, t, context, axis):
+        variables, size = {"params": params}, x_t.shape[axis]
+        if table is None:
+            output: Any = network.apply(variables, x_t, network_time[t], context)
+        else:
+            output = network.apply(variables, x_t, table[t], context, axis, method="from_features")
+        predicted = lax.slice_in_dim(output, 0, size, axis=axis)
         return schedules.x0_from_output(schedule, x_t, t, predicted, mean_type)
 
-    # A pytree: passed to jit as an argument, the weights are no constants of the compiled code.
-    return jax.tree_util.Partial(denoise, variables, table)
+    if not tables:
+        return Bound(params, None, None, predict, network, prediction)
+    table = network.apply({"params": params}, network_time, method="time_features")
+    return Bound(params, mlp.turned(params), table, predict, network, prediction)
 
 
 def count_params(params: Params) -> int:
