@@ -41,9 +41,9 @@ def _mean(values, weight):
 def _distance(a, b):
     square = jax.lax.optimization_barrier((a - b) ** 2)
     squared = square[..., 0] + square[..., 1] + square[..., 2]
-    # A zero distance has gradient zero, not nan.
-    zero = squared < 1e-20
-    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squared)))
+    # A zero distance has gradient zero, not nan. The root is bounded by itself: XLA may compute `squared` twice, with
+    # other last bits, so that a second test need not agree with the first.
+    return jnp.where(squared < 1e-20, 0.0, jnp.sqrt(jnp.maximum(squared, 1e-20)))
 
 
 def mpjpe_mm(
@@ -58,8 +58,8 @@ def mpjpe_mm(
 
 def center(points: Float[Array, "*batch J 3"], root: tuple[int, ...]) -> Float[Array, "*batch J 3"]:
     """Points relative to the mean of the joints `root` (one index, or the two hips)."""
-    middle = jnp.mean(points[..., jnp.asarray(root), :], -2, keepdims=True)
-    return jax.lax.optimization_barrier(points - middle)
+    middle = _sum_first(jnp.stack([points[..., i, :] for i in root])) / len(root)
+    return points - middle[..., None, :]
 
 
 def procrustes(

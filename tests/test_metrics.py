@@ -86,6 +86,15 @@ def test_the_gradient_is_finite_at_a_perfect_match_and_for_a_collapsed_person(er
         assert np.isfinite(gradient).all()
 
 
+def test_a_distance_of_rounding_is_rounding(rng):
+    true = jnp.asarray(rng.normal(size=(64, 14, 3)), jnp.float32)
+    tiny = jnp.asarray(rng.uniform(-2e-10, 2e-10, size=true.shape), jnp.float32)
+    near = jax.jit(metrics.mpjpe_mm)(tiny, jnp.zeros_like(tiny))
+    aligned = jax.jit(metrics.pa_mpjpe_mm)(true, true)
+    assert float(jnp.max(near)) < 1e-6
+    assert float(jnp.max(aligned)) < 1e-2
+
+
 def test_units_are_millimetres_and_degrees(rng):
     _, true = pair(rng)
     shifted = true + np.float32([0.003, 0.004, 0.0])

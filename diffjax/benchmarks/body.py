@@ -26,8 +26,8 @@ BATCHES = (1, 64, 1024, 8192)
 VERTICES = 6890
 QUANTITIES = ("vertices", "joints", "keypoints", "keypoint gradient", "vertex gradient")
 INSTALL = 'pip install "diffjax[bench]"'
-_LARGEST_PEER_GRADIENT = 1024
-"""The peers keep twelve or sixteen numbers a vertex and body for the gradient: tens of GB beyond this batch."""
+LARGEST_MESH = 1024
+"""Beyond this batch a peer that goes through the mesh is timed for vertices alone: minutes, and tens of GB."""
 
 Call = Callable[[], Any]
 
@@ -95,6 +95,8 @@ class JaxContender(NamedTuple):
     """A body whose quantities are JAX functions (rotations, betas) -> array."""
 
     functions: dict[str, Callable]
+    meshless: tuple[str, ...] = ()
+    """Quantities for which it needs no mesh."""
 
     def function(self, quantity: str) -> Callable:
         """Compiled; a gradient is that of a sum of squares, to rotations and betas."""
@@ -112,6 +114,7 @@ class TorchContender(NamedTuple):
 
     layer: Callable
     regressor: Any
+    meshless: tuple[str, ...] = ()
 
     def points(self, quantity: str, r, b):
         out = self.layer(global_orient=r[:, :1], body_pose=r[:, 1:], betas=b)
@@ -165,7 +168,8 @@ def _ours(figure: Figure) -> JaxContender:
             "vertices": lambda r, b: body.pose_body(model, r, b).vertices,
             "joints": functools.partial(body.pose_joints, model),
             "keypoints": functools.partial(body.pose_keypoints, folded),
-        }
+        },
+        meshless=QUANTITIES,
     )
 
 
@@ -207,7 +211,8 @@ def _body_models(figure: Figure, folder: pathlib.Path) -> JaxContender:
             "vertices": functools.partial(call, model.forward_vertices),
             "joints": lambda r, b: call(model.forward_skeleton, r, b)[..., :3, 3],
             "keypoints": functools.partial(call, model.forward_points, point_regressor=points),
-        }
+        },
+        meshless=("joints", "keypoints", "keypoint gradient"),
     )
 
 
@@ -230,7 +235,8 @@ def _smplfitter(figure: Figure, folder: pathlib.Path) -> JaxContender:
                 "joints"
             ],
             "keypoints": lambda r, b: jnp.einsum("kv,nvc->nkc", regressor, vertices(r, b)),
-        }
+        },
+        meshless=("joints",),
     )
 
 
@@ -244,8 +250,9 @@ def body_rows(
     for name, contender in contenders.items():
         if isinstance(contender, str):
             absent.append(timing.Row(case, name, None, note=contender))
-        elif name != "diffjax" and quantity == "vertex gradient" and batch > _LARGEST_PEER_GRADIENT:
-            absent.append(timing.Row(case, name, None, note="not measured: tens of GB"))
+        elif batch > LARGEST_MESH and quantity not in ("vertices", *contender.meshless):
+            note = f"not measured: goes through the mesh; see batch {LARGEST_MESH}"
+            absent.append(timing.Row(case, name, None, note=note))
         else:
             try:
                 calls[name] = contender.prepare(quantity, people)
