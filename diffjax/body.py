@@ -243,8 +243,8 @@ def _batch_last(rotations: Float[Array, "batch joints 3 3"]) -> Float[Array, "jo
     return jax.lax.optimization_barrier(flat).reshape(*rotations.shape[1:], len(rotations))
 
 
-def _batch_first(points: Float[Array, "n 3 batch"], batch) -> Float[Array, "*batch n 3"]:
-    return points.transpose(2, 0, 1).reshape(*batch, *points.shape[:2])
+def _batch_first(points: Float[Array, "n 3 batch"]) -> Float[Array, "batch n 3"]:
+    return points.transpose(2, 0, 1)
 
 
 def _linear(template, dirs, betas) -> Float[Array, "n 3 batch"]:
@@ -260,8 +260,18 @@ def pose_joints(
 ) -> Float[Array, "*batch joints 3"]:
     """Posed joints (m) without the mesh."""
     model, x, batch = _flat(model, rotations, betas)
-    world = kinematics.world_rotations(_batch_last(x.rotations), model.parents)
-    return _batch_first(_posed_joints(model, world, x.betas), batch)
+
+    def joints(x: _Input):
+        world = kinematics.world_rotations(_batch_last(x.rotations), model.parents)
+        return _batch_first(_posed_joints(model, world, x.betas))
+
+    return _points_in_chunks(joints, x, batch)
+
+
+def _points_in_chunks(function, x: _Input, batch) -> Float[Array, "*batch n 3"]:
+    """Multiples of 64 leave the last bits of a sample alone; the gradient computes a chunk again."""
+    points = skinning.in_chunks(function, x, skinning.POINTS_CHUNK, multiple=64, again=True)
+    return points.reshape(*batch, *points.shape[1:])
 
 
 def _posed_joints(model, world, betas) -> Float[Array, "joints 3 batch"]:
@@ -285,7 +295,7 @@ def pose_body(
 ) -> Posed:
     """Posed joints and vertices (m). SMPL Eqs. 2-10: shape, pose correctives, skinning, then translation."""
     model, x, batch = _flat(model, rotations, betas)
-    flat = skinning.in_chunks(lambda part: _posed(model, part), x)
+    flat = skinning.in_chunks(lambda part: _posed(model, part), x, skinning.CHUNK)
     joints, vertices = (y.reshape(*batch, *y.shape[1:]) for y in flat)
     if translation is None:
         return Posed(joints, vertices)
@@ -366,12 +376,16 @@ def pose_keypoints(
 ) -> Float[Array, "*batch K 3"]:
     """Keypoints of the posed mesh (m), equal to regressing them from `pose_body`'s vertices."""
     model, x, batch = _flat(model, rotations, betas)
-    local = _batch_last(x.rotations)
-    arms = _arms(model, local, x.betas)
-    world = kinematics.world_rotations(local, model.parents)
-    turned = kinematics.turn(world[np.asarray(model.bones)], arms[1:])
-    turned = jax.lax.optimization_barrier(jnp.concatenate([arms[:1], turned]))
-    return _batch_first(jax.lax.optimization_barrier(kinematics.gathered(model.mix, turned)), batch)
+
+    def keypoints(x: _Input):
+        local = _batch_last(x.rotations)
+        arms = _arms(model, local, x.betas)
+        world = kinematics.world_rotations(local, model.parents)
+        turned = kinematics.turn(world[np.asarray(model.bones)], arms[1:])
+        turned = jax.lax.optimization_barrier(jnp.concatenate([arms[:1], turned]))
+        return _batch_first(jax.lax.optimization_barrier(kinematics.gathered(model.mix, turned)))
+
+    return _points_in_chunks(keypoints, x, batch)
 
 
 def _arms(model: KeypointModel, local, betas) -> Float[Array, "all 3 batch"]:

@@ -94,6 +94,8 @@ def matrix_from_6d_columns(x: Float[Array, "*batch 6"]) -> Float[Array, "*batch 
     a1, a2 = x[..., :3], x[..., 3:]
     b1 = _unit(a1, jnp.zeros_like(a1).at[..., 0].set(1.0))
     rest = a2 - jnp.sum(b1 * a2, -1, keepdims=True) * b1
+    # Twice: where a1 and a2 are nearly parallel, what is left is mostly rounding.
+    rest = rest - jnp.sum(b1 * rest, -1, keepdims=True) * b1
     b2 = _unit(rest, _orthogonal(b1), 1e-10 * jnp.sum(a2 * a2, -1, keepdims=True))
     return jnp.stack([b1, b2, jnp.cross(b1, b2)], -1)
 

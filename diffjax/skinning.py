@@ -16,25 +16,39 @@ CHUNK = 64
 """Bodies skinned together: enough for the matrix products, few enough for the cache."""
 TILE = 256
 """Vertices skinned together."""
+POINTS_CHUNK = 128
+"""Skeletons posed together, without a mesh."""
 FEW = 8
 """Up to so many bodies reading the basis is the cost; tiles would only add to it."""
 
 Batched = TypeVar("Batched")
 
 
-def in_chunks(function: Callable[[Batched], Any], x: Batched) -> Any:
-    """function of a pytree with one batch axis in front; on a CPU in even chunks, one after the other."""
+def in_chunks(
+    function: Callable[[Batched], Any],
+    x: Batched,
+    largest: int,
+    *,
+    multiple: int = 1,
+    again: bool = False,
+) -> Any:
+    """function of a pytree with one batch axis in front; on a CPU in even chunks, one after the other.
+
+    A chunk is a `multiple` of bodies, the last filled up with zeros. `again`: a gradient computes a chunk again
+    and keeps nothing of it.
+    """
     size = len(jax.tree.leaves(x)[0])
-    count = -(-size // CHUNK)
+    count = -(-size // largest)
     if count <= 1 or jax.default_backend() != "cpu":
         return function(x)
-    chunk = -(-size // count)
+    chunk = -(-size // (count * multiple)) * multiple
+    count = -(-size // chunk)
 
     def cut(y):
         filled = jnp.pad(y, [(0, count * chunk - size), *[(0, 0)] * (y.ndim - 1)])
         return filled.reshape(count, chunk, *y.shape[1:])
 
-    out = jax.lax.map(function, jax.tree.map(cut, x))
+    out = jax.lax.map(jax.checkpoint(function) if again else function, jax.tree.map(cut, x))
     return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:])[:size], out)
 
 
