@@ -102,7 +102,12 @@ def test_without_strength_guided_is_about_the_input(keypoints, rng):
     np.testing.assert_allclose(found.pose.betas, estimate.betas, atol=0.1)
 
 
-@pytest.mark.parametrize("mode", [guided, fast])
+def gently_guided(estimate, evidence, keypoints):
+    """A strength of 4 overshoots on this body, and then the last bit decides how far."""
+    return guided(estimate, evidence, keypoints, strength=1.0)
+
+
+@pytest.mark.parametrize("mode", [gently_guided, fast])
 @pytest.mark.parametrize("kind", ["joints3d", "reprojection"])
 def test_evidence_is_approached_and_quality_says_so(mode, kind, keypoints, rng):
     truth = tiny.person((N,), rng)
@@ -112,9 +117,7 @@ def test_evidence_is_approached_and_quality_says_so(mode, kind, keypoints, rng):
     found = mode(estimate, evidence, keypoints)
     unit = "mm" if kind == "joints3d" else "px"
     before, after = (found.quality[f"{kind}{when}_{unit}"] for when in ("_before", ""))
-    # Each sample overshoots in its own way, which the last bit of the body decides: their mean does not.
-    assert np.all(after < before)
-    assert np.mean(after) < 0.6 * np.mean(before)
+    assert np.all(after < 0.6 * before)
     assert_valid(found.pose)
     for absent in {"joints3d_mm", "reprojection_px"} - {f"{kind}_{unit}"}:
         np.testing.assert_array_equal(found.quality[absent], 0.0)
