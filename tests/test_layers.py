@@ -7,7 +7,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / "diffjax"
 FLOORS = """
-rotations skeleton camera unpickle kinematics skinning
+rotations skeleton camera unpickle kinematics skinning segments
 config schedule body metrics devices
 pose sampling chunks
 search energies guidance losses denoisers
