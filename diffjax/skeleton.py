@@ -35,6 +35,10 @@ KEYPOINT_SETS: dict[str, tuple[str, ...]] = {
         # The order of J_regressor_h36m.npy: LEFT leg first.
         "h36m17": "pelvis left_hip left_knee left_ankle right_hip right_knee right_ankle spine neck "
         "head head_top left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist",
+        # Human3.6M's own order, as in VideoPose3D: RIGHT leg first. Its "thorax" and "neck/nose" are the
+        # neck and the head of the regressor above.
+        "h36m17_native": "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine "
+        "neck head head_top left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist",
         # The 14 joints of the 3DPW protocol, in SPIN's order.
         "h36m14": _LEGS_ARMS,
         "lsp14": _LEGS_ARMS,
@@ -47,6 +51,9 @@ KEYPOINT_SETS: dict[str, tuple[str, ...]] = {
         "left_wrist pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye "
         "left_eye right_ear left_ear left_big_toe left_small_toe left_heel right_big_toe "
         "right_small_toe right_heel",
+        # Its upper neck lies above the others' neck, which is between the shoulders.
+        "openpose25b": f"{_COCO17} upper_neck head_top left_big_toe left_small_toe left_heel "
+        "right_big_toe right_small_toe right_heel",
     }.items()
 }
 """Name of each keypoint, in file order. halpe26's 17 'head' is the top of the head."""

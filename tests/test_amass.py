@@ -128,3 +128,20 @@ def test_a_missing_rate_can_be_given_and_the_file_must_exist(tmp_path):
     assert not motion.betas.any()
     with pytest.raises(FileNotFoundError, match="no such file"):
         amass.read_motion(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("name", ["poses", "trans", "betas", "mocap_framerate"])
+def test_numbers_too_large_to_be_motion_are_refused_without_a_warning(tmp_path, name):
+    _, arrays = _file(tmp_path)
+    path, _ = _file(tmp_path, **{name: np.full_like(np.asarray(arrays[name]), 1e300)})
+    with pytest.raises(ValueError, match=f"field {name}: "):
+        amass.read_motion(path)
+
+
+def test_arrays_need_no_file(tmp_path):
+    _, arrays = _file(tmp_path)
+    motion = amass.motion_from_arrays(arrays, "here", up="z")
+    path, _ = _file(tmp_path)
+    np.testing.assert_array_equal(motion.poses, amass.read_motion(path, up="z").poses)
+    with pytest.raises(ValueError, match=r"^here: field trans"):
+        amass.motion_from_arrays({**arrays, "trans": np.zeros(3)}, "here")

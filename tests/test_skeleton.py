@@ -33,6 +33,24 @@ def test_maps_follow_names():
     )  # fmt: skip
 
 
+def test_human36m_itself_has_the_right_leg_first_and_the_regressor_the_left():
+    native, regressed = (skeleton.KEYPOINT_SETS[name] for name in ("h36m17_native", "h36m17"))
+    assert native[1:4] == ("right_hip", "right_knee", "right_ankle") == regressed[4:7]
+    assert skeleton.keypoint_map("h36m17_native", "h36m17") == (
+        0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
+    )  # fmt: skip
+    # The left and right joints as VideoPose3D's files list them.
+    sides = [[i for i, n in enumerate(native) if side in n] for side in ("left", "right")]
+    assert sides == [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
+
+
+def test_the_upper_neck_of_25b_is_nobodys_neck():
+    assert "neck" not in skeleton.KEYPOINT_SETS["openpose25b"]
+    assert skeleton.keypoint_map("openpose25b", "coco17") == tuple(range(17))
+    feet = skeleton.keypoint_map("openpose25b", "halpe26")[20:]
+    assert feet == (19, 22, 20, 23, 21, 24)
+
+
 def test_an_unknown_set_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="coco17"):
         skeleton.keypoint_map("coco", "h36m17")

@@ -5,7 +5,6 @@ is checked: the body posed on the cached parameters against the cached keypoints
 against the truth.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,45 @@ from typing import Any
 import numpy as np
 
 from diffjax import skeleton
-from diffjax.convert import humandata, pairing, parsing
+from diffjax.convert import humandata, humandata_fields, json_columns, pairing
 from diffjax.data import records
+
+_SHAPES = {"keypoints": (None, 3), "poses": (24, 3, 3), "betas": (10,)}
+
+
+def convert(
+    result: Path,
+    human_data: Path,
+    out: Path,
+    body: Path | None = None,
+    regressor: Path | None = None,
+    gendered_bodies: tuple[Path, Path] | None = None,
+    keypoint_set: str | None = None,
+    allow_mismatch: bool = False,
+) -> None:
+    """Joins result_keypoints.json with the HumanData .npz that was evaluated.
+
+    Args:
+        result: result_keypoints.json of tools/test.py --work-dir.
+        human_data: pw3d_test.npz, mpi_inf_3dhp_test.npz, ...
+        out: The annotation set to write, .npz.
+        body: Neutral SMPL, .pkl or .npz: checks the cached keypoints.
+        regressor: J_regressor_h36m.npy, unless the body file holds one.
+        gendered_bodies: Male, then female SMPL: adds the joint truth.
+        keypoint_set: Which keypoints to take where the file fills several sets.
+        allow_mismatch: Go on where a check fails.
+    """
+    annotations = from_mmhuman3d(
+        result,
+        human_data,
+        body_path=body,
+        regressor=regressor,
+        gendered_bodies=dict(zip(("male", "female"), gendered_bodies)) if gendered_bodies else None,
+        keypoint_set=keypoint_set,
+        allow_mismatch=allow_mismatch,
+    )
+    records.write(out, annotations)
+    print(f"{out}: {records.count(annotations)} people")
 
 
 def from_mmhuman3d(
@@ -36,14 +72,14 @@ def from_mmhuman3d(
     parameters, camera axes.
     """
     cached = _read_result(Path(result))
-    data = humandata.read_human_data(human_data)
+    data = humandata.load(human_data)
     pairing.check_count(len(cached["poses"]), data["length"], str(result), str(human_data))
     if body_path is None:
         say(f"{result}: not checked against a body; give the neutral one with --body")
     else:
         pairing.check_body(cached, body_path, regressor, allow_mismatch, str(result), say)
     fields: dict[str, Any] = {"pred_pose": cached["poses"], "pred_betas": cached["betas"]}
-    fields |= _human_data_fields(data, keypoint_set, str(human_data), say)
+    fields |= humandata_fields.fields_of(data, keypoint_set, str(human_data), say)
     if gendered_bodies:
         fields |= _joint_truth(fields, gendered_bodies, body_path, regressor, str(human_data))
     where = f"{result} with {human_data}"
@@ -60,70 +96,23 @@ def _read_result(path: Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(
             f"{path}: no such file; mmhuman3d's tools/test.py --work-dir makes it"
         )
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
+    found = json_columns.read_columns(path, _SHAPES)
+    if not found:
         raise ValueError(
-            f"{path}: wanted JSON, found something else ({error}); export again"
-        ) from error
-    if isinstance(content, list):
-        raise ValueError(
-            f"{path}: wanted keypoints, poses and betas, found a list: mmpose's file of that name, "
-            "which holds no SMPL parameters; use mmhuman3d's"
+            f"{path}: wanted keypoints, poses and betas, found a list or nothing: mmpose's file of "
+            "that name is a list without SMPL parameters; use mmhuman3d's"
         )
-    wanted = {"keypoints": (None, 3), "poses": (24, 3, 3), "betas": (10,)}
-    if not isinstance(content, dict) or set(wanted) - set(content):
-        found = (
-            ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        )
+    if set(_SHAPES) - set(found):
         raise ValueError(
-            f"{path}: wanted keypoints, poses and betas, found {found}; "
+            f"{path}: wanted keypoints, poses and betas, found {', '.join(list(found)[:12])}; "
             "tools/test.py --out writes metrics only, use --work-dir"
         )
-    return {
-        name: parsing.number_array(content[name], name, shape, str(path))
-        for name, shape in wanted.items()
-    }
-
-
-def _human_data_fields(
-    data: dict[str, Any], keypoint_set: str | None, where: str, say: Callable[[str], None]
-) -> dict[str, Any]:
-    fields: dict[str, Any] = {**_smpl_truth(data, where, say), **humandata.cameras(data, where)}
-    for key in ("keypoints2d", "keypoints3d"):
-        found = humandata.keypoints(data, key, keypoint_set, where)
-        if found is not None:
-            fields |= {key: found.values, f"{key}_set": found.name}
-    gender = humandata.genders(data, where)
-    if gender is not None:
-        fields["gender"] = gender
-    return fields | humandata.frame_fields(data.get("image_path"), fields.get("betas"))
-
-
-def _smpl_truth(data: dict[str, Any], where: str, say: Callable[[str], None]) -> dict[str, Any]:
-    """pose and betas of the `smpl` dict, by name: its order of insertion means nothing."""
-    stored = data.get("smpl")
-    if not stored:
-        return {}
-    if not np.all(data.get("has_smpl", 1)):
-        say(f"{where}: some rows have no SMPL truth (has_smpl 0), so pose and betas are left out")
-        return {}
-    for name, size in (("global_orient", 3), ("body_pose", 69), ("betas", 10)):
-        if name not in stored or np.size(stored[name]) < data["length"] * size:
-            found = np.shape(stored[name]) if name in stored else "nothing"
-            raise ValueError(
-                f"{where}: field smpl.{name}: wanted {data['length']} rows, found {found}; "
-                "make the file again"
-            )
-    parts = [np.asarray(stored[name], np.float32) for name in ("global_orient", "body_pose")]
-    pose = np.concatenate([part.reshape(data["length"], -1) for part in parts], -1)
-    betas = np.asarray(stored["betas"], np.float32)
-    if betas.shape[-1] > 10:
-        say(f"{where}: betas have {betas.shape[-1]} components; the first 10 are kept")
-    return {
-        "pose": parsing.rotation_matrices(pose, f"{where}: field smpl"),
-        "betas": betas[..., :10],
-    }
+    counts = {name: len(found[name]) for name in _SHAPES}
+    if len(set(counts.values())) > 1:
+        raise ValueError(
+            f"{path}: wanted as many keypoints as poses and betas, found {counts}; export again"
+        )
+    return {name: found[name] for name in _SHAPES}
 
 
 def _joint_truth(

@@ -7,10 +7,33 @@ from typing import Any
 import numpy as np
 
 from diffjax import unpickle
-from diffjax.convert import humandata, pairing, parsing
+from diffjax.convert import crops, hmr2_evaluation, pairing, row_numbers
 from diffjax.data import records
 
-_FOCAL = 5000.0
+_SHAPES = {"pred_pose": (24, 3, 3), "pred_betas": (10,), "pred_cam": (3,), "pred_cam_t": (3,)}
+
+
+def convert(
+    cache: Path,
+    out: Path,
+    evaluation: Path | None = None,
+    image_size: tuple[float, float] | None = None,
+    allow_mismatch: bool = False,
+) -> None:
+    """Reads ScoreHMR's cached HMR2 predictions.
+
+    Args:
+        cache: cache/hmr2b/3dpw_test.npz.
+        out: The annotation set to write, .npz.
+        evaluation: data/datasets/3dpw_test.npz, whose rows the cache follows.
+        image_size: Width and height, where all images share them.
+        allow_mismatch: Go on where a check fails.
+    """
+    annotations = from_scorehmr(
+        cache, evaluation, image_size_px=image_size, allow_mismatch=allow_mismatch
+    )
+    records.write(out, annotations)
+    print(f"{out}: {records.count(annotations)} people")
 
 
 def from_scorehmr(
@@ -29,15 +52,15 @@ def from_scorehmr(
     cached = _read_cache(str(cache))
     fields: dict[str, Any] = {k: v for k, v in cached.items() if k != "pred_cam"}
     rows, size = len(cached["pred_pose"]), None
-    fields["focal_px"] = np.full((rows, 2), _FOCAL, np.float32)
+    fields["focal_px"] = np.full((rows, 2), crops.FOCAL_PX, np.float32)
     if evaluation is not None:
-        found = unpickle.load_npz(evaluation)
-        pairing.check_count(rows, len(found.get("imgname", ())), str(cache), str(evaluation))
-        size = _image_size(cached, found, str(cache), str(evaluation), allow_mismatch, say)
-        fields |= _evaluation_fields(found, str(evaluation), say)
+        found, where = unpickle.load_npz(evaluation), str(evaluation)
+        pairing.check_count(rows, len(hmr2_evaluation.names(found, where)), str(cache), where)
+        size = _image_size(cached, found, str(cache), where, allow_mismatch, say)
+        fields |= hmr2_evaluation.fields_of(found, "auto", where, say)
         if "pose" in fields:
-            where = f"{cache} with {evaluation}"
-            pairing.check_roots(fields["pred_pose"], fields["pose"], allow_mismatch, where, say)
+            both = f"{cache} with {evaluation}"
+            pairing.check_roots(fields["pred_pose"], fields["pose"], allow_mismatch, both, say)
     if image_size_px is not None:
         size = np.tile(image_size_px, (rows, 1))
     if size is None:
@@ -49,17 +72,20 @@ def from_scorehmr(
 
 def _read_cache(where: str) -> dict[str, np.ndarray]:
     arrays = unpickle.load_npz(where)
-    wanted = {"pred_pose": (24, 3, 3), "pred_betas": (10,), "pred_cam": (3,), "pred_cam_t": (3,)}
-    for name in wanted:
+    for name in _SHAPES:
         if name not in arrays:
             raise ValueError(
                 f"{where}: field {name}: wanted ScoreHMR's prediction cache, "
-                f"found {', '.join(sorted(arrays))}; make it with cache_hmr2_preds.py"
+                f"found {', '.join(sorted(arrays)[:12])}; make it with cache_hmr2_preds.py"
             )
-    return {
-        name: parsing.number_array(arrays[name], name, shape, where)
-        for name, shape in wanted.items()
+    cached = {
+        name: row_numbers.array(arrays[name], name, shape, where) for name, shape in _SHAPES.items()
     }
+    rows = len(cached["pred_pose"])
+    if any(len(array) != rows for array in cached.values()):
+        counts = {name: len(array) for name, array in cached.items()}
+        raise ValueError(f"{where}: wanted as many rows of each field, found {counts}")
+    return cached
 
 
 def _image_size(
@@ -75,38 +101,21 @@ def _image_size(
         raise ValueError(
             f"{other}: field center: wanted box centres (N, 2), found none; see docs/data.md"
         )
-    center = parsing.number_array(evaluation["center"], "center", (2,), other).astype(np.float64)
+    rows = len(cached["pred_cam"])
+    center = row_numbers.exact(evaluation["center"], "center", (2,), other, rows)
     cam, full = (cached[name].astype(np.float64) for name in ("pred_cam", "pred_cam_t"))
-    size = 2 * (center - (full[:, :2] - cam[:, 1:]) * _FOCAL / full[:, 2:])
-    off = float(np.median(np.abs(size - np.round(size))))
+    if not (full[:, 2] > 0).all():
+        raise ValueError(
+            f"{where}: field pred_cam_t: wanted people in front of the camera, found depth "
+            f"{full[:, 2].min():.3g}; make it with cache_hmr2_preds.py"
+        )
+    size = 2 * (center - (full[:, :2] - cam[:, 1:]) * crops.FOCAL_PX / full[:, 2:])
+    off = float(np.quantile(np.abs(size - np.round(size)), 0.9))
     finding = (
-        f"{where}: with box centres of {other}, image sizes are {off:.2g} px from whole (median)"
+        f"{where}: with box centres of {other}, image sizes are {off:.2g} px from whole (90 of 100)"
     )
     good = off < 0.1 and bool((size > 1).all())
     pairing.judge(
         good, finding, "wanted below 0.1: give the file it was made from", allow_mismatch, say
     )
     return np.round(size) if good else None
-
-
-def _evaluation_fields(
-    evaluation: dict[str, Any], where: str, say: Callable[[str], None]
-) -> dict[str, Any]:
-    """Truth and keypoints of an HMR2 evaluation file; its body_pose holds the root first."""
-    fields: dict[str, Any] = {}
-    if "body_pose" in evaluation and "betas" in evaluation:
-        if np.all(evaluation.get("has_body_pose", 1)) and np.all(evaluation.get("has_betas", 1)):
-            fields["pose"] = parsing.rotation_matrices(
-                evaluation["body_pose"], f"{where}: field body_pose"
-            )
-            fields["betas"] = parsing.number_array(evaluation["betas"], "betas", (None,), where)[
-                :, :10
-            ]
-        else:
-            say(f"{where}: some rows have no SMPL truth, so pose and betas are left out")
-    for name, channels in (("keypoints2d", 3), ("keypoints3d", 4)):
-        key = f"body_keypoints_{name[-2:]}"
-        if key in evaluation and np.any(np.asarray(evaluation[key])[..., -1] > 0):
-            fields[name] = parsing.number_array(evaluation[key], key, (25, channels), where)
-            fields[f"{name}_set"] = "openpose25"
-    return fields | humandata.frame_fields(evaluation["imgname"], fields.get("betas"))

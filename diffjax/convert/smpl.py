@@ -1,15 +1,16 @@
-"""Official SMPL files as clean `.npz`: plain arrays, ten betas, keypoint regressors beside them.
+"""Official SMPL and SMPL-H files as clean `.npz`: plain arrays, ten betas, keypoint regressors beside them.
 
 No chumpy, SciPy or pickle is needed to read the result. The licence of the body stays its maker's.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from diffjax import skeleton, unpickle
+from diffjax.convert import finite, model_files, smplh, smplx_check
+from diffjax.data import records
 
 _SMPL_VERTICES = 6890
 _VERTEX = {
@@ -38,16 +39,29 @@ def convert_smpl(
     betas: int = 10,
     say: Callable[[str], None] = print,
 ) -> dict[str, np.ndarray]:
-    """The arrays of a clean body file from an official SMPL `.pkl` or `.npz`.
+    """The arrays of a clean body file from an official SMPL or SMPL-H `.pkl` or `.npz`.
 
     `regressors` maps names of keypoint sets to `.npy` files (K, V) that are stored beside them as
     `regressor_<name>`. For SMPL's own mesh, regressors of coco17, halpe26 and openpose25 are made
     of its joints and of the vertices that stand for nose, eyes, ears and feet.
     """
-    where = str(path)
-    arrays = _read(Path(path))
-    _refuse_others(arrays, where)
-    clean = _checked(arrays, where)
+    return _clean(model_files.read_arrays(path), str(path), regressors, betas, say)
+
+
+def _clean(
+    arrays: dict[str, np.ndarray],
+    where: str,
+    regressors: Mapping[str, str | Path] | None,
+    betas: int,
+    say: Callable[[str], None],
+) -> dict[str, np.ndarray]:
+    if arrays["kintree_table"].shape == (2, smplh.JOINTS):
+        arrays = smplh.as_smpl(arrays, where)
+        say(
+            f"{where}: SMPL-H's 52 joints become SMPL's 24: joints 22 and 23 are the bases of the "
+            "middle fingers and carry whole hands, fingers stay flat (its mean hand pose is not used)"
+        )
+    clean = model_files.clean(arrays, where)
     found = clean["shapedirs"].shape[2]
     if found > betas:
         say(f"{where}: shapedirs has {found} components; the first {betas} are kept")
@@ -63,87 +77,14 @@ def load_regressor(path: str | Path, name: str, vertices: int) -> np.ndarray:
     wanted = (len(skeleton.keypoint_set(name)), vertices)
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such regressor; check the path")
-    if Path(path).suffix == ".npy":
-        matrix = np.load(path, allow_pickle=False)
-    else:
-        matrix = np.asarray(unpickle.load_pickle(path))
+    load = unpickle.load_npy if Path(path).suffix == ".npy" else unpickle.load_pickle
+    matrix = finite.array(load(path), name, (None, None), str(path))
     if matrix.shape != wanted:
         raise ValueError(
             f"{path}: regressor {name}: wanted shape {wanted}, found {matrix.shape}; "
             "the file must fit both the keypoint set and the mesh"
         )
     return matrix.astype(np.float32)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if path.suffix == ".pkl":
-        return dict(unpickle.load_smpl_pickle(path))
-    arrays = unpickle.load_npz(path)
-    missing = [key for key in unpickle.SMPL_KEYS if key not in arrays and key != "posedirs"]
-    if missing:
-        raise ValueError(
-            f"{path}: field {missing[0]}: wanted an SMPL file, found {', '.join(sorted(arrays))}; "
-            "give SMPL's own .pkl or .npz"
-        )
-    return {key: np.asarray(arrays[key]) for key in unpickle.SMPL_KEYS if key in arrays}
-
-
-def _refuse_others(arrays: dict[str, Any], where: str) -> None:
-    """STAR and the bigger bodies look like SMPL, and their numbers mean something else."""
-    if "posedirs" in arrays and 93 in arrays["posedirs"].shape:
-        raise ValueError(
-            f"{where}: field posedirs: wanted SMPL's 207 pose features, found STAR's 93; "
-            "STAR's betas live in another shape space, use an SMPL file"
-        )
-    joints = arrays["kintree_table"].shape[-1]
-    if joints != len(skeleton.SMPL24):
-        raise ValueError(
-            f"{where}: field kintree_table: wanted 24 joints, found {joints} "
-            "(SMPL-H has 52, SMPL-X 55); use an SMPL file"
-        )
-
-
-def _checked(arrays: dict[str, Any], where: str) -> dict[str, np.ndarray]:
-    verts, joints = len(arrays["v_template"]), len(skeleton.SMPL24)
-    wanted = {
-        "v_template": (verts, 3),
-        "shapedirs": (verts, 3, None),
-        "posedirs": (verts, 3, 9 * (joints - 1)),
-        "J_regressor": (joints, verts),
-        "weights": (verts, joints),
-        "kintree_table": (2, joints),
-        "f": (None, 3),
-    }
-    for name, array in arrays.items():
-        sizes = zip(wanted[name], array.shape)
-        if array.ndim != len(wanted[name]) or any(a not in (None, b) for a, b in sizes):
-            raise ValueError(
-                f"{where}: field {name}: wanted shape {wanted[name]}, found {array.shape}; "
-                "download the file again"
-            )
-        if not np.isfinite(array).all():
-            raise ValueError(
-                f"{where}: field {name}: wanted finite numbers, found NaN; download the file again"
-            )
-    _check_metres(arrays["v_template"], where)
-    floats = {k: v.astype(np.float32) for k, v in arrays.items() if k not in ("kintree_table", "f")}
-    return {**floats, "kintree_table": _tree(arrays), "f": arrays["f"].astype(np.int32)}
-
-
-def _check_metres(template: np.ndarray, where: str) -> None:
-    height = float(np.ptp(template[:, 1]))
-    if not 0.3 < height < 3.0:
-        raise ValueError(
-            f"{where}: field v_template: wanted a person of 0.3 to 3 m along y, "
-            f"found {height:.3g}; scale to metres, turn y up"
-        )
-
-
-def _tree(arrays: dict[str, Any]) -> np.ndarray:
-    """The root's parent is 2**32 - 1 in official files (-1 as uint32)."""
-    tree = arrays["kintree_table"].astype(np.int64)
-    tree[0, 0] = -1
-    return tree.astype(np.int32)
 
 
 def _vertex_regressors(clean: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -168,3 +109,29 @@ def _row(clean: dict[str, np.ndarray], keypoint: str) -> np.ndarray:
     top = int(np.argmax(clean["v_template"][:, 1]))
     one_hot[top if keypoint == "head_top" else _VERTEX[keypoint]] = 1.0
     return one_hot
+
+
+def convert(
+    source: Path,
+    out: Path,
+    regressor: tuple[str, ...] = (),
+    verify_with_smplx: bool = False,
+) -> None:
+    """An official SMPL or SMPL-H model file as a clean body file.
+
+    Args:
+        source: SMPL_NEUTRAL.pkl, basicmodel_m_lbs_10_207_0_v1.1.0.pkl, smplh/male/model.npz, ...
+        out: The body file to write, .npz.
+        regressor: NAME=FILE.npy of further keypoints, such as h36m17=J_regressor_h36m.npy.
+        verify_with_smplx: Pose both with the package smplx and compare, before anything is written.
+    """
+    for pair in regressor:
+        if "=" not in pair:
+            raise ValueError(f"--regressor: wanted NAME=FILE.npy, got {pair!r}")
+    arrays = model_files.read_arrays(source)
+    files = dict(pair.split("=", 1) for pair in regressor)
+    clean = _clean(arrays, str(source), files, 10, print)
+    if verify_with_smplx:
+        smplx_check.verify(arrays, clean, str(source))
+    records.save_arrays(out, clean)
+    print(f"{out}: written; the licence of {source} holds for it too")

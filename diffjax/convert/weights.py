@@ -1,10 +1,13 @@
-"""The DiffAnnot authors' torch checkpoint as a model."""
+"""Other programs' checkpoints: DiffAnnot's as a model, ScoreHMR's as parameters. No torch is needed."""
 
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-from diffjax import checkpoint, config, pose
+from diffjax import checkpoint, config, pose, unpickle
+from diffjax.convert import scorehmr_weights
+from diffjax.data import records
 
 _LAYERS = {
     "time_0": "time_embed.0",
@@ -19,20 +22,9 @@ _LAYERS = {
 def load_diffannot_mlp(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
     """{'time_0', 'time_1', 'layer_0', 'layer_1', 'layer_2'}: {'kernel' (in, out), 'bias' (out,)}.
 
-    Reads the plain state dict that improved-diffusion saves, also its EMA files. The file can hold
-    nothing but tensors: torch is told weights_only.
+    Reads the plain state dict that improved-diffusion saves, also its EMA files.
     """
-    state = _state_dict(Path(path))
-    _check_names(set(state), str(path))
-    params = {
-        ours: {"kernel": state[f"{theirs}.weight"].T, "bias": state[f"{theirs}.bias"]}
-        for ours, theirs in _LAYERS.items()
-    }
-    _check_shapes(params, str(path))
-    return {
-        name: {leaf: np.ascontiguousarray(array, np.float32) for leaf, array in layer.items()}
-        for name, layer in params.items()
-    }
+    return _diffannot_params(unpickle.load_torch(path), str(path))
 
 
 def diffannot_model(path: str | Path) -> checkpoint.Model:
@@ -40,11 +32,44 @@ def diffannot_model(path: str | Path) -> checkpoint.Model:
 
     The authors' default of 82 (axis-angle and betas) is no vector of ours: ValueError.
     """
-    params = load_diffannot_mlp(path)
+    return _diffannot_model(load_diffannot_mlp(path), str(path))
+
+
+def convert(source: Path, out: Path, kind: Literal["diffannot", "scorehmr"] | None = None) -> None:
+    """DiffAnnot's or ScoreHMR's torch checkpoint, read without torch.
+
+    Args:
+        source: DiffAnnot's model*.pt or ema_*.pt; ScoreHMR's model-100.pt.
+        out: The model to write, .npz; DiffAnnot's is for --parts.denoiser.
+        kind: Whose it is; without it the names of its weights say.
+    """
+    content, where = unpickle.load_torch(source), str(source)
+    if (kind or _kind(content, where)) == "scorehmr":
+        records.save_arrays(out, scorehmr_weights.arrays_of(content, where))
+        print(f"{out}: the parameters of denoisers.conditioned, and what they are, as `facts`")
+        return
+    checkpoint.export(out, _diffannot_model(_diffannot_params(content, where), where))
+    print(f"{out}: written; search with it by --parts.denoiser {out}")
+
+
+def _kind(content: Any, where: str) -> str:
+    if isinstance(content, dict):
+        if any(str(key).startswith(("module.", "time_embed.")) for key in content):
+            return "diffannot"
+        if scorehmr_weights.is_scorehmr(content):
+            return "scorehmr"
+    found = sorted(map(str, content))[:8] if isinstance(content, dict) else type(content).__name__
+    raise ValueError(
+        f"{where}: wanted a checkpoint of DiffAnnot (module.0.weight) or of ScoreHMR (ema, "
+        f"init_mlp.weight), found {found}; other networks have no converter"
+    )
+
+
+def _diffannot_model(params: dict[str, dict[str, np.ndarray]], where: str) -> checkpoint.Model:
     size, width = params["layer_0"]["kernel"].shape
     if size != 226:
         raise ValueError(
-            f"{path}: field module.0.weight: wanted an input of 226 (24 matrices, 10 betas), found "
+            f"{where}: field module.0.weight: wanted an input of 226 (24 matrices, 10 betas), found "
             f"{size}; only checkpoints over rotation matrices can be used"
         )
     network = config.Model(kind="paper", width=width, depth=2, vector="rotmat226", legacy=True)
@@ -52,29 +77,18 @@ def diffannot_model(path: str | Path) -> checkpoint.Model:
     return checkpoint.make_model(run, params, pose.identity_normaliser(size))
 
 
-def _state_dict(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint; check the path")
-    try:
-        import torch  # Only here: who never converts never installs it.
-    except ImportError as error:
-        raise ValueError(
-            "torch is needed to read its checkpoints: pip install 'diffjax[convert]'"
-        ) from error
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and runtime errors, by torch version.
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"{path}: wanted a torch state dict of tensors, could not read it ({first}); "
-            "save model.state_dict() again"
-        ) from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
-        raise ValueError(
-            f"{path}: wanted a torch state dict, name to tensor, found a {type(state).__name__} "
-            "of other things; save model.state_dict() alone"
-        )
-    return {str(key): value.detach().float().numpy() for key, value in state.items()}
+def _diffannot_params(content: Any, where: str) -> dict[str, dict[str, np.ndarray]]:
+    state = scorehmr_weights.tensors(content, where)
+    _check_names(set(state), where)
+    params = {
+        ours: {"kernel": state[f"{theirs}.weight"].T, "bias": state[f"{theirs}.bias"]}
+        for ours, theirs in _LAYERS.items()
+    }
+    _check_shapes(params, where)
+    return {
+        name: {leaf: np.ascontiguousarray(array) for leaf, array in layer.items()}
+        for name, layer in params.items()
+    }
 
 
 def _check_names(found: set[str], where: str) -> None:

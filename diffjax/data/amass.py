@@ -15,6 +15,7 @@ from jaxtyping import Float32
 from diffjax import rotations, unpickle
 
 _RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
+_LARGEST = 1e6  # Of any number in a motion file.
 _BODY = 66  # Root and 21 body joints, shared by SMPL, SMPL-H and SMPL-X.
 
 
@@ -41,17 +42,23 @@ def read_motion(
     SMPL's pelvis J_0, which needs a body: under 0.4 m, and the same in every frame. `fps`
     stands in for a file without a frame rate. Absent betas are zeros, absent gender is neutral.
     """
-    arrays = _load(Path(path))
-    poses = _poses(arrays, str(path))
-    trans = _trans(arrays, len(poses), str(path))
+    return motion_from_arrays(_load(Path(path)), str(path), up=up, fps=fps)
+
+
+def motion_from_arrays(
+    arrays: dict[str, Any], where: str, *, up: Literal["y", "z"] = "y", fps: float | None = None
+) -> Motion:
+    """`read_motion` of arrays under AMASS's names, wherever they are from; `where` is for messages."""
+    poses = _poses(arrays, where)
+    trans = _trans(arrays, len(poses), where)
     if up == "z":
         poses, trans = _y_up(poses, trans)
     return Motion(
         poses=poses.astype(np.float32),
         trans=trans.astype(np.float32),
-        betas=_betas(arrays, str(path)),
-        fps=_rate(arrays, fps, str(path)),
-        gender=_gender(arrays, str(path)),
+        betas=_betas(arrays, where),
+        fps=_rate(arrays, fps, where),
+        gender=_gender(arrays, where),
     )
 
 
@@ -90,7 +97,7 @@ def _poses(arrays: dict[str, Any], where: str) -> np.ndarray:
             f"{where}: field poses: wanted (frames, 66, 72, 156 or 165) with at least one frame, "
             f"found {poses.shape}; only SMPL, SMPL-H and SMPL-X motion is known"
         )
-    largest = float(np.linalg.norm(flat[:, :_BODY].reshape(len(flat), -1, 3), axis=-1).max())
+    largest = float(np.abs(flat[:, :72]).max())
     if largest > 4 * np.pi:
         raise ValueError(
             f"{where}: field poses: wanted axis-angle in radians, "
@@ -128,18 +135,20 @@ def _numbers(arrays: dict[str, Any], name: str, where: str) -> np.ndarray:
     if name not in arrays:
         raise ValueError(
             f"{where}: field {name}: wanted it in a motion file, "
-            f"found {', '.join(sorted(arrays))}; see docs/data.md for the layout"
+            f"found {', '.join(sorted(arrays)[:12])}; see docs/data.md for the layout"
         )
     array = np.asarray(arrays[name])
     if array.dtype.kind not in "fiu":
         raise ValueError(
             f"{where}: field {name}: wanted numbers, found dtype {array.dtype}; export again"
         )
-    if not np.isfinite(array).all():
+    array = array.astype(np.float64)
+    if not (np.abs(array) < _LARGEST).all():  # NaN is not.
         raise ValueError(
-            f"{where}: field {name}: wanted finite numbers, found NaN; drop those frames"
+            f"{where}: field {name}: wanted finite numbers below {_LARGEST:g}, "
+            "found NaN or more; drop those frames"
         )
-    return array.astype(np.float64)
+    return array
 
 
 def _betas(arrays: dict[str, Any], where: str) -> np.ndarray:
@@ -185,6 +194,6 @@ def _gender(arrays: dict[str, Any], where: str) -> str:
     if text not in names.values():
         raise ValueError(
             f"{where}: field gender: wanted male, female or neutral, "
-            f"found {value!r}; correct the file"
+            f"found {text[:40]!r}; correct the file"
         )
     return text

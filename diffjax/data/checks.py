@@ -38,12 +38,15 @@ FIELDS = {
     "frame": Field((), "whole"),
     "subject": _TEXT,
     "image": _TEXT,
+    "bbox_px": Field((4,), "box"),
     "features": Field(("features",), "number"),
 }
 SETS = ("keypoints2d_set", "labels2d_set", "keypoints3d_set")
 NAMES = (*FIELDS, *SETS)
 _GENDERS = ("neutral", "male", "female")
+ESTIMATE = ("pred_pose", "pred_betas")
 CONVERT = "make the file with scripts/convert.py, or see docs/data.md"
+_JOIN = "evidence alone? join it with its estimates: scripts/convert.py join --help"
 
 
 def _check_fields_known(arrays: dict[str, Any], where: str) -> None:
@@ -58,21 +61,28 @@ def _refuse(where: str, field: str, wanted: str, found: object, step: str) -> No
     raise ValueError(f"{where}: field {field}: wanted {wanted}, found {found}; {step}")
 
 
-def check(arrays: dict[str, Any], where: str) -> None:
-    """ValueError (`where`, field, wanted, found, next step) unless every field is what it says."""
-    check_shapes(arrays, where)
+def check(arrays: dict[str, Any], where: str, *, estimate: bool = True) -> None:
+    """ValueError (`where`, field, wanted, found, next step) unless every field is what it says.
+
+    Without `estimate` the estimates may be absent: evidence or truth that is still to be joined to some.
+    """
+    check_shapes(arrays, where, estimate=estimate)
     check_values(arrays, where)
 
 
-def check_shapes(arrays: dict[str, Any], where: str) -> None:
+def check_shapes(arrays: dict[str, Any], where: str, *, estimate: bool = True) -> None:
     """The half of `check` that looks at no number: names, shapes, and what is known of them."""
     _check_fields_known(arrays, where)
-    for name in ("pred_pose", "pred_betas"):
-        if name not in arrays:
-            _refuse(where, name, "the cached estimate", "nothing", CONVERT)
-    samples = np.shape(arrays["pred_pose"])[:1]
+    for name in ESTIMATE:
+        if name not in arrays and (estimate or any(other in arrays for other in ESTIMATE)):
+            step = _JOIN if set(arrays) & set(FIELDS) else CONVERT
+            _refuse(where, name, "the cached estimate", "nothing", step)
+    first = next((name for name in FIELDS if name in arrays), None)
+    if first is None:
+        _refuse(where, "pred_pose", "some field of people", "none", CONVERT)
+    samples = np.shape(arrays[first])[:1]
     if samples == (0,):
-        _refuse(where, "pred_pose", "at least one person", "an empty set", CONVERT)
+        _refuse(where, first, "at least one person", "an empty set", CONVERT)
     for name, field in FIELDS.items():
         if name in arrays:
             _check_shape(arrays, np.asarray(arrays[name]), name, (*samples, *field.shape), where)
@@ -209,7 +219,8 @@ def _extent(keypoints: np.ndarray) -> np.ndarray:
     points, seen = keypoints[enough, :, :3], seen[enough]
     low = np.where(seen, points, np.inf).min(-2)
     high = np.where(seen, points, -np.inf).max(-2)
-    return np.sqrt(((high - low) ** 2).sum(-1))
+    with np.errstate(over="ignore"):  # What overflows is refused as too large.
+        return np.sqrt(((high - low) ** 2).sum(-1))
 
 
 def _check_positive(array: np.ndarray, name: str, where: str) -> None:
@@ -222,6 +233,14 @@ def _check_positive(array: np.ndarray, name: str, where: str) -> None:
             f"{array.min():.3g}",
             "leave the field out if it is unknown",
         )
+
+
+def _check_box(array: np.ndarray, name: str, where: str) -> None:
+    _check_numbers(array, name, where)
+    if (array[:, 2:] <= 0).any():
+        row = int(np.argmax((array[:, 2:] <= 0).any(-1)))
+        found = f"{array[row].tolist()} at row {row}"
+        _refuse(where, name, "x, y, width, height with sizes above 0", found, "corners? subtract")
 
 
 def _check_text(array: np.ndarray, name: str, where: str) -> None:
@@ -244,5 +263,6 @@ _CHECKS = {
     "pixels": _check_pixels,
     "positive": _check_positive,
     "text": _check_text,
+    "box": _check_box,
     "whole": _check_whole,
 }

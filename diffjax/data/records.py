@@ -52,6 +52,8 @@ class AnnotationSet:
     frame: Int64[np.ndarray, " samples"] | None = None
     subject: Shaped[np.ndarray, " samples"] | None = None
     image: Shaped[np.ndarray, " samples"] | None = None
+    bbox_px: Float32[np.ndarray, "samples 4"] | None = None
+    """Left, top, width, height of the person in the full image."""
     features: Float32[np.ndarray, "samples features"] | None = None
 
 
@@ -127,6 +129,20 @@ def save_arrays(path: str | Path, arrays: dict[str, Any]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_fields(path: str | Path) -> dict[str, Any]:
+    """The fields of one `.npz` in an annotation set's layout, checked, with or without estimates."""
+    arrays = _load(Path(path))
+    arrays = {k: str(np.asarray(v)) if k in checks.SETS else v for k, v in arrays.items()}
+    checks.check(arrays, str(path), estimate=False)
+    return {name: _as_kept(name, value) for name, value in arrays.items()}
+
+
+def write_fields(path: str | Path, fields: dict[str, Any]) -> None:
+    """Writes fields that may lack the estimates: evidence or truth that is still to be joined to some."""
+    checks.check(fields, str(path), estimate=False)
+    save_arrays(path, {name: _as_kept(name, value) for name, value in fields.items()})
 
 
 def take(annotations: AnnotationSet, index: Any) -> AnnotationSet:

@@ -1,0 +1,92 @@
+"""The table of `scripts/convert.py`: a name for every format, and the function that converts it."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+
+from diffjax.convert import (
+    aist,
+    bvh,
+    coco,
+    eft,
+    generic,
+    h36m,
+    halpe,
+    hmr2_evaluation,
+    humandata,
+    inference_result,
+    inspect,
+    join,
+    motion,
+    mpi_inf_3dhp,
+    neuralannot,
+    openpose,
+    phalp,
+    predictions,
+    pw3d,
+    scorehmr_cache,
+    smpl,
+    smplifyx,
+    spin,
+    spin_result,
+    to_amass,
+    to_csv,
+    to_eft,
+    to_humandata,
+    to_mesh,
+    to_neuralannot,
+    to_smpl_file,
+    to_spin,
+    vibe,
+    weights,
+)
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "inspect": inspect.inspect,
+    # Estimates, with what is known beside them.
+    "mmhuman3d": predictions.convert,
+    "inference-result": inference_result.convert,
+    "scorehmr-cache": scorehmr_cache.convert,
+    "spin-result": spin_result.convert,
+    "phalp": phalp.convert,
+    "vibe": vibe.convert,
+    "smplify-x": smplifyx.convert,
+    "generic": generic.convert,
+    # Truth, pseudo-truth and evidence.
+    "humandata": humandata.convert,
+    "spin": spin.convert,
+    "hmr2": hmr2_evaluation.convert,
+    "3dpw": pw3d.convert,
+    "mpi-inf-3dhp": mpi_inf_3dhp.convert,
+    "h36m": h36m.convert,
+    "halpe": halpe.convert,
+    "coco": coco.convert,
+    "openpose": openpose.convert,
+    "eft": eft.convert,
+    "neuralannot": neuralannot.convert,
+    "join": join.convert,
+    # Motion.
+    "amass": motion.convert,
+    "aist": aist.convert,
+    "bvh": bvh.convert,
+    # Bodies and weights.
+    "smpl": smpl.convert,
+    "weights": weights.convert,
+    # Annotation sets to other programs' files.
+    "to-humandata": to_humandata.convert,
+    "to-spin": to_spin.convert,
+    "to-eft": to_eft.convert,
+    "to-neuralannot": to_neuralannot.convert,
+    "to-amass": to_amass.convert,
+    "to-smpl": to_smpl_file.convert,
+    "to-mesh": to_mesh.convert,
+    "to-csv": to_csv.convert,
+}
+"""In the order of the help."""
+
+
+def main(description: str) -> None:
+    """Runs the command that the shell names."""
+    tyro.extras.subcommand_cli_from_dict(COMMANDS, description=description, args=sys.argv[1:])

@@ -1,0 +1,48 @@
+"""What a reader has found, as a file: an annotation set, or evidence that waits for its estimates."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from diffjax.convert import join
+from diffjax.data import checks, records
+
+Role = Literal["estimate", "truth"]
+"""What SMPL parameters of a file are to us: what is to be refined, or what it is compared with."""
+
+_NAMES = {"pose": "pred_pose", "betas": "pred_betas", "cam_t": "pred_cam_t"}
+
+
+def in_role(fields: dict[str, Any], role: Role) -> dict[str, Any]:
+    """Fields whose parameters are named `pose`, `betas` and `cam_t`, renamed if they are estimates."""
+    if role == "truth":
+        return fields
+    return {_NAMES.get(name, name): value for name, value in fields.items()}
+
+
+def deliver(
+    out: str | Path,
+    fields: dict[str, Any],
+    where: str,
+    estimates: str | Path | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Writes fields, joined to the people of the annotation set `estimates` where one is given.
+
+    `where` names the source in messages. Without any estimate what is written is evidence alone: said aloud.
+    """
+    if estimates is not None:
+        people = records.arrays_of(records.read(estimates))
+        fields = join.join(people, fields, str(estimates), where, say=say)
+    checks.check(fields, where, estimate=False)
+    if "pred_pose" not in fields:
+        records.write_fields(out, fields)
+        rows = len(next(value for name, value in fields.items() if not name.endswith("_set")))
+        say(
+            f"{out}: {rows} people without estimates; add them with "
+            f"scripts/convert.py join --estimates SET.npz --evidence {out} --out JOINED.npz"
+        )
+        return
+    annotations = records.from_arrays(fields, where)
+    records.write(out, annotations)
+    say(f"{out}: {records.count(annotations)} people")

@@ -1,0 +1,162 @@
+"""ScoreHMR's network: an MLP over pose vectors, conditioned on the features of an image in every block.
+
+The pose branch and, in the model that also diffuses betas, the shape branch are two of these, which
+never see each other's numbers. As in `mlp`, what depends on the step alone can become a table.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import traverse_util
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+Context = Mapping[str, Array]
+"""`features` "*batch c": the image's, standardised."""
+
+_UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+"""Within 1 / sqrt(fan_in): how the released weights began."""
+
+_EPSILON = 1e-5
+
+
+def sinusoid(t: Int[Array, "*batch"], size: int) -> Float[Array, "*batch size"]:
+    """Timestep embedding of the Transformer: sines, then cosines, of periods 2 pi to 10000 * 2 pi.
+
+    The last period is reached, and sines come first: `mlp.sinusoid` differs in both.
+    """
+    half = size // 2
+    steps = jnp.arange(half, dtype=jnp.float32) / max(half - 1, 1)
+    angle = t[..., None].astype(jnp.float32) * jnp.exp(-jnp.log(10000.0) * steps)
+    padding = jnp.zeros((*t.shape, size % 2), jnp.float32)
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle), padding], -1)
+
+
+def _gelu(x: Array) -> Array:
+    """By the error function, not its usual approximation."""
+    return nn.gelu(x, approximate=False)
+
+
+class Linear(nn.Module):
+    """x W + b along `axis`; for columns (axis 0) the kernel is (out, in)."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: Array, axis: int = -1) -> Array:
+        shape = (x.shape[axis], self.width)
+        kernel = self.param("kernel", _UNIFORM, shape if axis else shape[::-1])
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        return (x @ kernel if axis else kernel @ x) + _along(bias, axis, x)
+
+
+class LayerNorm(nn.Module):
+    """Zero mean and unit variance over `axis`, then a scale and a shift of each number."""
+
+    @nn.compact
+    def __call__(self, x: Array, axis: int = -1) -> Array:
+        size = (x.shape[axis],)
+        scale = self.param("scale", nn.initializers.ones, size)
+        bias = self.param("bias", nn.initializers.zeros, size)
+        offset = x - jnp.mean(x, axis, keepdims=True)
+        unit = offset * lax.rsqrt(jnp.mean(offset * offset, axis, keepdims=True) + _EPSILON)
+        return unit * _along(scale, axis, x) + _along(bias, axis, x)
+
+
+def _along(vector: Array, axis: int, x: Array) -> Array:
+    """A vector, or one a sample, ready to be added to x."""
+    return vector[:, None] if axis == 0 and vector.ndim < x.ndim else vector
+
+
+class Block(nn.Module):
+    """g + GELU(W_2 LN(GELU(W_1 LN([g | c])))) with g = h (1 + scale_t) + shift_t and condition c."""
+
+    size: int
+    hidden: int
+
+    def setup(self):
+        self.film = Linear(2 * self.size)
+        self.norm_1, self.norm_2 = LayerNorm(), LayerNorm()
+        self.linear_1 = Linear(self.hidden)
+        self.linear_2 = Linear(self.size)
+
+    def time_features(self, embedded: Float[Array, "*batch e"]) -> Float[Array, "*batch film"]:
+        """Scale, then shift."""
+        return self.film(nn.silu(embedded))
+
+    def __call__(self, h: Array, film: Array, condition: Array | None, axis: int = -1) -> Array:
+        scale, shift = (_along(part, axis, h) for part in jnp.split(film, 2, -1))
+        h = h * (1.0 + scale) + shift
+        seen = h if condition is None else jnp.concatenate([h, condition], axis)
+        inner = _gelu(self.linear_1(self.norm_1(seen, axis), axis))
+        # The last layer's GELU is no slip: the released weights were trained with it.
+        return h + _gelu(self.linear_2(self.norm_2(inner, axis), axis))
+
+
+class ConditionedMLP(nn.Module):
+    """eps of (x_t, t, condition): a linear map in, `depth` blocks, a linear map out."""
+
+    size: int = 144
+    """Of x; the time layers are four times as wide."""
+    hidden: int = 1024
+    depth: int = 3
+    condition_size: int = 3072
+    """Of context["features"], standardised; 0 takes no context."""
+
+    def setup(self):
+        self.time = [Linear(4 * self.size) for _ in range(2)]
+        self.inward = Linear(self.size)
+        self.block = [Block(self.size, self.hidden) for _ in range(self.depth)]
+        self.outward = Linear(self.size)
+
+    def time_features(self, t: Int[Array, "*batch"]) -> Float[Array, "*batch features"]:
+        """Scale and shift of every block at step t (an original step, 0 to 999), flat."""
+        embedded = self.time[1](_gelu(self.time[0](sinusoid(t, self.size))))
+        return jnp.concatenate([block.time_features(embedded) for block in self.block], -1)
+
+    def from_features(
+        self, x: Array, features: Array, context: Context | None = None, axis: int = -1
+    ) -> Array:
+        """The output, given `time_features(t)`. The context is a row a sample."""
+        h = self.inward(x, axis)
+        condition = self._condition(context)
+        if condition is not None:
+            condition = condition.T if axis == 0 else condition
+            batch = h.shape[1:] if axis == 0 else h.shape[:-1]
+            wanted = (self.condition_size, *batch) if axis == 0 else (*batch, self.condition_size)
+            condition = jnp.broadcast_to(condition, wanted)
+        for block, film in zip(self.block, jnp.split(features, self.depth, -1)):
+            h = block(h, film, condition, axis)
+        return self.outward(h, axis)
+
+    def _condition(self, context: Context | None) -> Array | None:
+        if not self.condition_size:
+            return None
+        if context is None or "features" not in context:
+            raise ValueError(f"denoiser context: wanted features, found {sorted(context or ())}")
+        found = context["features"].shape[-1]
+        if found != self.condition_size:
+            raise ValueError(
+                f"denoiser context: wanted {self.condition_size} features, found {found}"
+            )
+        return context["features"]
+
+    def __call__(
+        self,
+        x: Float[Array, "*batch d"],
+        t: Int[Array, "*#batch"],
+        context: Context | None = None,
+    ) -> Float[Array, "*batch d"]:
+        return self.from_features(x, self.time_features(t), context)
+
+
+def params_of(arrays: Mapping[str, Any], branch: str = "pose") -> dict[str, Any]:
+    """One branch's parameters of a converted checkpoint: arrays by names such as pose/block_0/film/kernel."""
+    flat = {
+        name.removeprefix(f"{branch}/"): jnp.asarray(array)
+        for name, array in arrays.items()
+        if name.startswith(f"{branch}/")
+    }
+    return traverse_util.unflatten_dict(flat, sep="/")

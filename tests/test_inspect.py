@@ -1,0 +1,409 @@
+"""Every format is recognised by a small file of it, and what is wrong with a file is said."""
+
+import importlib
+import io
+import json
+import pathlib
+import re
+import shlex
+import zipfile
+
+import inspected
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from diffjax import rotations
+from diffjax.convert import inspect
+from diffjax.convert.inspection import facts as said
+from diffjax.convert.inspection import findings, known, recognise, report, roles
+
+
+def facts(path, body=None):
+    look = recognise.look(path)
+    return said.of(look, *findings.of(look, body))
+
+
+def marks(found, name):
+    return [finding["mark"] for finding in found["findings"] if finding["name"] == name]
+
+
+def save(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize("name", inspected.FORMATS)
+def test_a_file_of_each_format_is_recognised(name, tmp_path):
+    path = inspected.FORMATS[name](tmp_path)
+    found = facts(path)
+    assert found["format"] == name.partition("/")[0]
+    text = report.text(found, 80)
+    assert max(map(len, text.splitlines())) <= max(80, len(str(path)) + 60)
+    if found["command"]:
+        words = shlex.split(found["command"])
+        assert words[0] == "python"
+        assert {str(path), str(path.parent)} & set(words) or "{" not in found["command"]
+
+
+def test_every_format_of_the_table_has_a_file_here():
+    made = {name.partition("/")[0] for name in inspected.FORMATS}
+    assert {row.name for row in known.TABLE} - made <= {
+        "neuralannot-smplx",
+        "neuralannot-cameras",
+        "diffjax-model",
+        "diffjax-frontend",
+    }
+
+
+HANDS = [path.stem for path in pathlib.Path(__file__).parent.glob("files_*.py")]
+
+
+@pytest.mark.parametrize("module", HANDS)
+def test_files_of_the_converters_own_tests_are_known(module, tmp_path):
+    for name, make in importlib.import_module(module).CASES.items():
+        folder = tmp_path / re.sub(r"\W", "_", name)
+        folder.mkdir()
+        for path in make(folder).files:
+            found = facts(path)
+            containers = module == "files_unpickle"  # Of anything, not of people.
+            assert found["format"] or containers, (
+                f"{name}: {path.name}: {[f['name'] for f in found['fields']]}"
+            )
+
+
+def test_json_is_valid_and_says_what_the_text_says(tmp_path, capsys):
+    path = inspected.FORMATS["annotation-set"](tmp_path)
+    inspect.inspect(path, json=True)
+    machine = json.loads(capsys.readouterr().out)
+    inspect.inspect(path)
+    human = " ".join(capsys.readouterr().out.split())
+    assert machine["rows"] == 12
+    assert "12 rows" in human
+    for finding in machine["findings"]:
+        assert " ".join(finding["text"].split()) in human
+        assert f"{finding['mark']} {finding['name']}" in human
+    for field in machine["fields"]:
+        assert field["name"] in human
+    assert " ".join(machine["command"].split()) in human.replace(" \\", "")
+
+
+def test_nan_does_not_break_json(tmp_path, capsys):
+    pose = inspected.people()[1].copy()
+    pose[2, 3] = np.nan
+    path = save(tmp_path / "a.npz", pred_pose=pose, pred_betas=np.full((12, 10), np.inf))
+    inspect.inspect(path, json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert marks(found, "numbers") == ["wrong"]
+    assert marks(found, "rotations") == ["wrong"]
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(1, "m"), (100, "cm"), (1000, "mm")])
+def test_units_are_told_by_bones(scale, unit, tmp_path):
+    _, pose, betas = inspected.people()
+    path = save(
+        tmp_path / "eval.npz",
+        pred_joints=scale * inspected.joints(),
+        pose=inspected.people()[0].reshape(-1, 72),
+        betas=betas,
+        camera=pose[:, 0, 0],
+    )
+    found = [f for f in facts(path)["findings"] if f["name"] == "units"]
+    assert found[0]["values"]["unit"] == unit
+
+
+def points_set(path, points, **more):
+    points = np.concatenate([points, np.ones((*points.shape[:2], 1))], -1).astype(np.float32)
+    _, pose, betas = inspected.people()
+    return save(
+        path, pred_pose=pose, pred_betas=betas, keypoints3d=points, keypoints3d_set="h36m17", **more
+    )
+
+
+def test_swapped_sides_of_3d_keypoints_are_found(tmp_path):
+    swap = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
+    right = facts(points_set(tmp_path / "a.npz", inspected.joints()))
+    wrong = facts(points_set(tmp_path / "b.npz", inspected.joints()[:, swap]))
+    assert marks(right, "left/right") == ["ok", "ok"]
+    assert marks(wrong, "left/right") == ["ok", "wrong"]  # The poses are as they were.
+
+
+def test_swapped_sides_of_poses_are_found(tmp_path):
+    _, pose, betas = inspected.people()
+    swap = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22]
+    found = facts(save(tmp_path / "a.npz", pred_pose=pose[:, swap], pred_betas=betas))
+    assert marks(found, "left/right") == ["wrong"]
+    assert "left is right" in str(found)
+
+
+def test_transposed_matrices_are_found(tmp_path):
+    _, pose, betas = inspected.people()
+    path = save(tmp_path / "a.npz", pred_pose=np.swapaxes(pose, -1, -2), pred_betas=betas)
+    assert marks(facts(path), "left/right") == ["wrong"]
+
+
+def test_swapped_sides_of_2d_keypoints_are_found(tmp_path):
+    points = inspected.pixels()
+    points[::2, 3:5, 2] = 0
+    swap = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
+    for keypoints, mark in ((points, "ok"), (points[:, swap], "wrong")):
+        path = save(tmp_path / f"{mark}.npz", keypoints2d=keypoints, keypoints2d_set="coco17")
+        assert marks(facts(path), "left/right") == [mark]
+
+
+def test_sides_that_differ_between_2d_and_3d_are_found(tmp_path):
+    swap = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
+    for points, mark in ((inspected.pixels(), "ok"), (inspected.pixels()[:, swap], "wrong")):
+        more = {"keypoints2d": points, "keypoints2d_set": "coco17"}
+        path = points_set(tmp_path / f"{mark}.npz", inspected.joints(), **more)
+        assert marks(facts(path), "2D and 3D") == [mark]
+
+
+def test_matrices_that_are_no_rotations_are_counted(tmp_path):
+    _, pose, betas = inspected.people()
+    pose = pose.copy()
+    pose[3, 5] *= 1.1
+    pose[4, 6, 0] *= -1
+    found = facts(save(tmp_path / "a.npz", pred_pose=pose, pred_betas=betas))
+    (finding,) = (f for f in found["findings"] if f["name"] == "rotations")
+    assert finding["mark"] == "wrong"
+    assert finding["values"]["share_mirrored"] == pytest.approx(1 / (12 * 24))
+    assert finding["values"]["share_far"] == pytest.approx(1 / (12 * 24))
+
+
+@pytest.mark.parametrize("layout", ["columns", "interleaved"])
+def test_6d_is_never_guessed_but_what_fits_is_said(layout, tmp_path):
+    write = getattr(rotations, f"sixd_{layout}_from_matrix")
+    six = np.asarray(write(jnp.asarray(inspected.people()[1]))).reshape(-1, 144)
+    found = facts(save(tmp_path / "a.npz", pose=six, betas=inspected.people()[2]))
+    assert marks(found, "rotations") == ["look"]
+    assert (
+        f"6d-{layout}"
+        in next(f for f in found["findings"] if f["name"] == "rotations")["values"]["layout"]
+    )
+    assert "'6d-columns|6d-interleaved|6d-rows'" in found["command"]
+
+
+def test_body_before_root_is_found(tmp_path):
+    turns = np.roll(inspected.people()[0], -1, axis=1).reshape(-1, 72)
+    path = save(tmp_path / "a.npz", pose=turns, shape=inspected.people()[2], has_smpl=np.ones(12))
+    assert marks(facts(path), "root") == ["wrong"]
+
+
+def test_pixels_that_are_shares_of_the_image_are_found(tmp_path):
+    points = inspected.pixels()
+    points[..., :2] /= 1920
+    path = save(tmp_path / "a.npz", keypoints2d=points, keypoints2d_set="coco17")
+    assert marks(facts(path), "pixels") == ["wrong"]
+
+
+def test_betas_beyond_people_are_flagged(tmp_path):
+    _, pose, betas = inspected.people()
+    path = save(
+        tmp_path / "a.npz", pred_pose=pose, pred_betas=betas + 6 * (np.arange(12) == 3)[:, None]
+    )
+    (finding,) = (f for f in facts(path)["findings"] if f["name"] == "betas")
+    assert (finding["mark"], finding["values"]["rows_above_5"]) == ("look", 1)
+
+
+def result(path, **changes):
+    _, pose, betas = inspected.people()
+    content = {"keypoints": inspected.joints(), "poses": pose, "betas": betas, **changes}
+    path.write_text(json.dumps({key: value.tolist() for key, value in content.items()}))
+    return path
+
+
+_OTHER_SIDE = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
+_CAUSES = {
+    "they are its keypoints": ("ok", {}),
+    "left and right swapped": ("wrong", {"keypoints": inspected.joints()[:, _OTHER_SIDE]}),
+    "matrices transposed": ("wrong", {"poses": np.swapaxes(inspected.people()[1], -1, -2)}),
+    "body before root": ("wrong", {"poses": np.roll(inspected.people()[1], -1, 1)}),
+    "rows of another file": ("wrong", {"poses": inspected.people(12, 7)[1]}),
+    "another gender, version": ("look", {"betas": inspected.people()[2] + 1}),
+}
+
+
+@pytest.mark.parametrize("cause", _CAUSES)
+def test_the_body_explains_the_cached_joints_or_what_would_is_said(cause, tmp_path):
+    mark, change = _CAUSES[cause]
+    found = facts(result(tmp_path / "r.json", **change), inspected.BODY)
+    (finding,) = (f for f in found["findings"] if f["name"] == "body")
+    assert finding["mark"] == mark
+    assert cause in finding["text"]
+
+
+def test_ghosts_of_phalp_are_counted(tmp_path):
+    found = facts(inspected.FORMATS["phalp"](tmp_path))
+    assert found["rows"] == 6
+    assert marks(found, "ghosts") == ["look"]
+    assert "3 of them ghosts" in str(found)
+
+
+def test_bytes_for_genders_are_said(tmp_path):
+    crop = {"imgname": np.array(["a"] * 12), "center": np.ones((12, 2)), "scale": np.ones(12)}
+    path = save(
+        tmp_path / "a.npz", **crop, pose=inspected.people()[0], gender=np.array([b"m"] * 12)
+    )
+    assert marks(facts(path), "gender") == ["look"]
+
+
+def test_sequences_gaps_and_duplicates_are_counted(tmp_path):
+    _, pose, betas = (np.concatenate([array, array]) for array in inspected.people())
+    sequence = np.array(["walk"] * 14 + ["run"] * 10)
+    frame = np.concatenate([np.arange(13), [40], np.arange(10)])
+    found = facts(
+        save(tmp_path / "a.npz", pred_pose=pose, pred_betas=betas, sequence=sequence, frame=frame)
+    )
+    assert found["sequences"] == {"walk": 14, "run": 10}
+    values = {f["name"]: f["values"] for f in found["findings"]}
+    assert values["frames"] == {"step": 1, "gaps": 1, "longest": 28}
+    assert values["duplicates"]["duplicates"] == 12
+
+
+def test_many_sequences_are_cut_to_ten(tmp_path):
+    _, pose, betas = inspected.people()
+    names = np.array([f"walk_{i}" for i in range(12)])
+    found = facts(save(tmp_path / "a.npz", pred_pose=pose, pred_betas=betas, sequence=names))
+    assert "and 2 more with 2 rows" in report.text(found, 80)
+
+
+def test_something_unknown_is_described_with_what_comes_nearest(tmp_path):
+    path = save(
+        tmp_path / "a.npz", imgname=np.array(["a"]), center=np.ones((1, 2)), face=np.ones((4, 5))
+    )
+    found = facts(path)
+    assert found["format"] is None
+    text = " ".join(report.text(found, 80).split())
+    assert "nothing that is known" in text
+    assert "4 × 5" in text
+    assert "SPIN-style" in text
+    assert "lacks scale" in text
+
+
+@pytest.mark.parametrize("width", [20, 80, 93, 300])
+@pytest.mark.parametrize("name", ["annotation-set", "coco", "3dpw", "eft", "humandata"])
+def test_the_text_fits_the_terminal(name, width, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = inspected.FORMATS[name](pathlib.Path("."))
+    lines = report.text(facts(path), width).splitlines()
+    assert max(map(len, lines)) <= min(max(width, 80), 100)
+
+
+def test_names_from_a_file_cannot_write_on_the_terminal(tmp_path):
+    path = save(
+        tmp_path / "a.npz", **{"pose\x1b[2J": np.zeros((3, 72)), "word": np.array(["\x1b[31mred"])}
+    )
+    assert "\x1b" not in report.text(facts(path), 80)
+
+
+class Evil:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('run')",))
+
+
+def hostile(folder):
+    import pickle
+
+    yield "an empty file", b""
+    yield "a pickle that runs code", pickle.dumps(Evil())
+    yield "half a pickle", pickle.dumps({"a": np.ones(900)})[:400]
+    yield "JSON nested beyond reason", b"[" * 200_000
+    yield "half a JSON", b'{"people": ['
+    yield "a picture", b"\x89PNG\r\n\x1a\n" + bytes(100)
+    yield "half an archive", b"PK\x03\x04" + bytes(50)
+    yield "broken HDF5", b"\x89HDF\r\n\x1a\n" + bytes(100)
+    yield "broken MATLAB", b"MATLAB 5.0 MAT-file" + bytes(300)
+    yield "BVH without motion", b"HIERARCHY\nROOT a"
+    yield "broken compression", b"\x1f\x8b" + bytes(60)
+    with zipfile.ZipFile(folder / "zip", "w") as archive:
+        archive.writestr("run.sh", "rm")
+    yield "an archive of something else", (folder / "zip").read_bytes()
+
+
+def test_what_cannot_be_read_is_refused_by_name(tmp_path):
+    for what, content in hostile(tmp_path):
+        path = tmp_path / "file.pkl"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=re.escape(path.name)):
+            pytest.fail(f"{what}: {facts(path)}")
+
+
+def test_a_folder_without_data_and_a_missing_file_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="found none"):
+        facts(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        facts(tmp_path / "absent.npz")
+
+
+def test_a_folder_says_what_most_of_its_files_are(tmp_path):
+    folder = inspected.FORMATS["openpose/folder"](tmp_path)
+    np.savez(folder / "other.npz", a=np.ones(3))
+    found = facts(folder)
+    assert (found["format"], found["files"], found["rows"]) == ("openpose", 4, 3)
+    assert found["files_otherwise"] == {"unknown": 1}
+    assert str(folder) in found["command"]
+
+
+def test_a_command_that_takes_no_folder_names_a_file_of_it(tmp_path):
+    path = inspected.FORMATS["mmhuman3d"](tmp_path)
+    assert f"--result {path}" in facts(tmp_path)["command"]
+
+
+def test_people_without_keypoints_are_counted(tmp_path):
+    (finding,) = (
+        f for f in facts(inspected.FORMATS["halpe"](tmp_path))["findings"] if f["name"] == "absent"
+    )
+    assert finding["values"] == {"absent": 1, "people": 5}
+
+
+def test_each_file_of_a_folder_of_sequences_is_counted(tmp_path):
+    folder = tmp_path / "motion"
+    folder.mkdir()
+    for name, frames in (("run", 3), ("walk", 8)):
+        save(
+            folder / f"{name}.npz",
+            poses=np.zeros((frames, 72)),
+            trans=np.zeros((frames, 3)),
+            gender="male",
+        )
+    assert facts(folder)["sequences"] == {"walk": 8, "run": 3}
+
+
+def test_openpose_25b_is_told_from_25_by_its_eyes(tmp_path):
+    points = np.random.default_rng(0).uniform(10, 900, (25, 3))
+    points[:, 2] = 0.9
+    for (one, other), layout in (((15, 16), "body25"), ((1, 2), "body25b")):
+        person = points.copy()
+        person[one, :2] = person[other, :2] + 4
+        path = tmp_path / "a_keypoints.json"
+        path.write_text(json.dumps({"people": [{"pose_keypoints_2d": person.ravel().tolist()}]}))
+        assert f"--layout {layout} " in facts(path)["command"]
+
+
+def test_motion_says_which_axis_is_up(tmp_path):
+    turns = inspected.people()[0].copy()
+    for up, root in (("y", [0, 0, 0]), ("z", [np.pi / 2, 0, 0])):
+        turns[:, 0] = root
+        path = save(
+            tmp_path / "a.npz", poses=turns.reshape(-1, 72), trans=np.zeros((12, 3)), gender="male"
+        )
+        assert f"--up {up} " in facts(path)["command"]
+
+
+def test_axis_angle_becomes_the_matrices_of_scipy():
+    turns = np.concatenate(
+        [inspected.people()[0].reshape(-1, 3), np.zeros((1, 3)), [[np.pi, 0, 0]]]
+    )
+    wanted = Rotation.from_rotvec(turns).as_matrix()
+    np.testing.assert_allclose(roles.matrices_of(turns), wanted, atol=1e-6)
+
+
+def test_a_terminal_without_unicode_gets_plain_letters(tmp_path, monkeypatch):
+    path = inspected.FORMATS["mmhuman3d"](tmp_path)
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    inspect.inspect(path)
+    stream.flush()
+    assert b"12 x 17 x 3" in stream.buffer.getvalue()
