@@ -5,14 +5,13 @@ A `Kit` holds the loaded parts, a `Refiner` one method over one kind of evidence
 
 import dataclasses
 import functools
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from diffjax import body, camera, checkpoint, chunks, config, devices, pose, skeleton
+from diffjax import body, camera, checkpoint, chunks, config, devices, pose, skeleton, unpickle
 from diffjax.data import records
 from diffjax.methods import baselines, diffannot
 from diffjax.pose import Evidence, Pose, Refined
@@ -59,10 +58,9 @@ def load_error_model(path: str | Path) -> baselines.ErrorModel:
             f"{path}: no residuals here; make them with `python scripts/make_estimates.py`"
         )
     try:
-        with zipfile.ZipFile(file) as archive, archive.open("covariance.npy") as stream:
-            covariance = np.lib.format.read_array(stream, allow_pickle=False)
+        covariance = np.asarray(unpickle.load_npz(file, objects=False)["covariance"])
         found = str(covariance.shape)
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, OSError) as error:
         covariance, found = np.zeros(0), f"nothing ({error})"
     if covariance.shape == (baselines.RESIDUAL_SIZE,) * 2:
         found = "NaN, or no covariance"

@@ -8,7 +8,6 @@ Inside, the batch is one axis, the last one of small arrays and the first one of
 import dataclasses
 import math
 import pathlib
-import zipfile
 from typing import NamedTuple, no_type_check
 
 import jax
@@ -123,9 +122,8 @@ def _read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     if path.suffix == ".pkl":
         return unpickle.load_smpl_pickle(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        return unpickle.load_npz(path, objects=False)
+    except ValueError as error:
         raise ValueError(
             f"{path}: wanted a body, .npz or official .pkl, found something else; convert yours with "
             "`python scripts/convert.py smpl`, or use converted_weights/open_body.npz"

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import pathlib
-import zipfile
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ from flax import linen as nn
 from flax import traverse_util
 from jaxtyping import PyTree
 
-from diffjax import body, config, denoisers, pose, sampling
+from diffjax import body, config, denoisers, pose, sampling, unpickle
 from diffjax import schedule as schedules
 
 _FORMAT = "diffjax-model-1"
@@ -197,10 +196,9 @@ def _load_export(path: pathlib.Path) -> Model:
 
 def _read_export(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = unpickle.load_npz(path, objects=False)
         facts = json.loads(str(arrays.pop("facts")))
-    except (KeyError, ValueError, AttributeError, zipfile.BadZipFile, EOFError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path}: wanted a model exported by diffjax (.npz), found something else; {_TRAIN}, "
             "or convert the authors' weights with scripts/convert.py"

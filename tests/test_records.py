@@ -196,7 +196,7 @@ def test_files_that_are_no_set_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"text\.npz: wanted an \.npz"):
         records.read(text)
     np.save(tmp_path / "one.npy", np.zeros(3))
-    with pytest.raises(ValueError, match=r"one\.npy: wanted an \.npz.*a single array"):
+    with pytest.raises(ValueError, match=r"one\.npy: wanted an \.npz"):
         records.read(tmp_path / "one.npy")
     with pytest.raises(ValueError, match=r"wanted a file name ending in \.npz"):
         records.save_arrays(tmp_path / "x.npy", {})

@@ -167,7 +167,8 @@ def _pixels(second: _Keypoints2D, subject: str, action: str, camera: str, count:
     wanted = "the same recordings as in the 3D file"
     actions = parsing.field(second.people, subject, where, wanted)
     videos = parsing.field(actions, action, where, wanted)
-    if not isinstance(videos, list | tuple | np.ndarray) or len(videos) != len(h36m_cameras.NAMES):
+    several = isinstance(videos, list | tuple) or (isinstance(videos, np.ndarray) and videos.ndim)
+    if not several or len(videos) != len(h36m_cameras.NAMES):
         raise ValueError(
             f"{where}: field {name}: wanted a list of four cameras; make the file again"
         )

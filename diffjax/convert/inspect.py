@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from diffjax.convert.inspection import facts, findings, recognise, report
+from diffjax.unpickle import bounds
 
 _PLAIN = str.maketrans({"×": "x", "·": "|", "─": "-", "▇": "#", "…": "~", "ᵀ": "'"})
 """For terminals without these letters."""
@@ -23,8 +24,9 @@ def inspect(
         body: SMPL, .pkl or .npz: are its keypoints those of the file?
         json: One JSON object for machines instead of text.
     """
-    look = recognise.look(source)
-    found = facts.of(look, *findings.of(look, body))
+    with bounds.refusals(str(source), "a file of a known format"):
+        look = recognise.look(source)
+        found = facts.of(look, *findings.of(look, body))
     if json:
         print(json_text.dumps(found, indent=1, allow_nan=False))
         return

@@ -10,7 +10,7 @@ import numpy as np
 
 from diffjax import rotations
 
-LARGEST_JSON = 4 << 30
+LARGEST_JSON = 2 << 30
 """Bytes of a JSON file; parsed, it takes about five times as much memory."""
 
 

@@ -137,7 +137,12 @@ def _numbers(arrays: dict[str, Any], name: str, where: str) -> np.ndarray:
             f"{where}: field {name}: wanted it in a motion file, "
             f"found {', '.join(sorted(arrays)[:12])}; see docs/data.md for the layout"
         )
-    array = np.asarray(arrays[name])
+    try:
+        array = np.asarray(arrays[name])
+    except ValueError as error:
+        raise ValueError(
+            f"{where}: field {name}: wanted numbers, found {error}; export again"
+        ) from error
     if array.dtype.kind not in "fiu":
         raise ValueError(
             f"{where}: field {name}: wanted numbers, found dtype {array.dtype}; export again"

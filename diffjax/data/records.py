@@ -8,7 +8,6 @@ import dataclasses
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
+from diffjax import unpickle
 from diffjax.data import checks
 
 
@@ -205,14 +205,11 @@ def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such annotation set; {checks.CONVERT}")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("a single array")
-        with loaded as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
+        return unpickle.load_npz(path, objects=False)
+    except ValueError as error:
+        found = str(error).removeprefix(f"{path}: ")
         raise ValueError(
-            f"{path}: wanted an .npz of plain arrays, found something else ({error}); "
+            f"{path}: wanted an .npz of plain arrays, found something else ({found}); "
             f"{checks.CONVERT}"
         ) from error
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from diffjax import unpickle
 from diffjax.data import checks, records
 
 WINDOW = 4096
@@ -136,8 +137,8 @@ class _Column:
     @functools.cached_property
     def whole(self) -> np.ndarray:
         """The array, loaded."""
-        with np.load(self.file, allow_pickle=False) as archive:
-            return archive[self.member]
+        array = unpickle.load_npz(self.file, names=[self.member], objects=False)[self.member]
+        return np.asarray(array)
 
 
 class _Streams:
@@ -167,6 +168,7 @@ def _columns(file: Path) -> dict[str, _Column]:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such annotation set; {checks.CONVERT}")
     try:
+        unpickle.check_npz(file)
         with zipfile.ZipFile(file) as archive, file.open("rb") as raw:
             return {
                 info.filename.removesuffix(".npy"): _column(file, archive, info, raw)

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from diffjax import body, camera, pose, rotations
+from diffjax import body, camera, pose, rotations, unpickle
 
 _HIPS = (11, 12)
 _INPUT, _OUTPUT = 51, 157
@@ -168,8 +168,8 @@ def load(path: str | Path) -> Any:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no frontend weights here; {_MAKE}")
-    with np.load(path, allow_pickle=False) as file:
-        flat = {name: jnp.asarray(file[name]) for name in file.files}
+    arrays = unpickle.load_npz(path, objects=False)
+    flat = {name: jnp.asarray(array) for name, array in arrays.items()}
     first = flat.get("Dense_0/kernel", jnp.zeros(()))
     if first.ndim != 2 or first.shape[0] != _INPUT:
         raise ValueError(

@@ -3,7 +3,7 @@
 A pickle is a small program: it names classes and functions, and the ordinary reader calls them.
 Here every name maps to an inert stand-in that only records what it was given (`stand_ins`); a name
 without a stand-in is refused before anything is built. The program runs on a machine of our own
-(`machine`), which allocates nothing on a mere claim of the file. What comes out is dict, list, tuple,
+(`machine`, `operations`), which allocates nothing on a mere claim of the file. What comes out is dict, list, tuple,
 set, str, bytes, numbers, None and `np.ndarray`; every failure is a ValueError that names the file, or
 FileNotFoundError.
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from diffjax.unpickle import archive, bounds, finishing, machine, npy, stream, tensors
+from diffjax.unpickle import archive, bounds, finishing, npy, operations, stream, tensors
 
 SMPL_KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 """What a body needs of an SMPL file; the rest of the file is left alone."""
@@ -114,7 +114,7 @@ def _program(path: str | Path) -> tuple[Any, int]:
     with bounds.refusals(str(path), "a pickle of arrays"):
         if data[:4] == b"PK\x03\x04" or data.startswith(_LEGACY_TORCH):
             raise ValueError(f"wanted a pickle, found {_kind(path)}")
-        return machine.run(stream.unpacked(data), len(data)), len(data)
+        return operations.run(stream.unpacked(data), len(data)), len(data)
 
 
 def _kind(path: str | Path) -> str:

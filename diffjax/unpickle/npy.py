@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from diffjax.unpickle import arrays, bounds, finishing, machine
+from diffjax.unpickle import arrays, bounds, finishing, operations
 
 _LONGEST_HEADER = 10_000
 _CHUNK = 1 << 24
@@ -96,7 +96,7 @@ def _numbers(stream: io.BufferedIOBase, size: int, header: Header) -> np.ndarray
 
 
 def _objects(pickled: bytes, header: Header, packed: int) -> np.ndarray:
-    array = finishing.finish(machine.run(pickled, packed), packed)
+    array = finishing.finish(operations.run(pickled, packed), packed)
     if not isinstance(array, np.ndarray) or array.shape != header.shape:
         raise ValueError(
             f"wanted objects of shape {header.shape}, found {getattr(array, 'shape', 'none')}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from diffjax.unpickle import archive, arrays, bounds, finishing, machine, stand_ins
+from diffjax.unpickle import archive, arrays, bounds, finishing, operations, stand_ins
 from diffjax.unpickle.stand_ins import Kind, Node
 
 WANTED = "a .pt archive of torch (1.6 or newer)"
@@ -16,7 +16,7 @@ def content(opened: archive.Archive) -> Any:
     name = _program(opened)
     root = name.removesuffix("data.pkl")
     packed = opened.members[name].compress_size
-    left = machine.run(opened.read(name), packed, storage=_storage)
+    left = operations.run(opened.read(name), packed, storage=_storage)
     size = sum(info.compress_size for info in opened.members.values())
     return finishing.finish(left, size, _Tensors(opened, root).read)
 

@@ -183,7 +183,7 @@ def _human_data(part: Part, values: np.ndarray, fields: Mapping[str, Any]) -> Po
 def rotations_of(part: Part) -> tuple[str, np.ndarray]:
     """Layout and values: ('matrices', (N, J, 3, 3)), ('axis-angle', (N, J, 3)) or ('6d', (N, 144))."""
     value = part.value
-    if value.dtype.kind not in "fiu":
+    if value.dtype.kind not in "fiu" or not value.ndim:
         return "unknown", value
     if value.shape[-2:] == (3, 3):
         joints = value.shape[-3] if value.ndim > 2 and value.shape[-3] < 60 else 1
