@@ -16,7 +16,8 @@ LARGEST_JSON = 2 << 30
 
 def number_array(values: Any, name: str, shape: tuple[int | None, ...], where: str) -> np.ndarray:
     """`values` as float32 of shape (N, *shape); what float32 cannot hold becomes infinite."""
-    array = _numbers(values, f"{where}: field {name}")
+    with np.errstate(over="ignore"):
+        array = numbers(values, f"{where}: field {name}").astype(np.float32)
     sizes = zip(shape, array.shape[1:])
     if array.ndim != len(shape) + 1 or any(a not in (None, b) for a, b in sizes):
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
@@ -27,21 +28,24 @@ def number_array(values: Any, name: str, shape: tuple[int | None, ...], where: s
     return array
 
 
-def _numbers(values: Any, where: str) -> np.ndarray:
+def numbers(values: Any, where: str) -> np.ndarray:
+    """`values` as a float64 array of their own shape; lists may be nested and of arrays, but not ragged."""
     try:
         array = np.asarray(values)
         array = np.asarray(array.tolist()) if array.dtype.kind == "O" else array
-        if array.dtype.kind not in "biuf":
-            raise ValueError(f"dtype {array.dtype}")
-        with np.errstate(over="ignore"):
-            return array.astype(np.float32)
+        if array.dtype.kind in "biuf":
+            return array.astype(np.float64)
+        kind = f"dtype {array.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
+        found = kind if array.ndim == 0 or isinstance(values, np.ndarray) else f"{kind} of others"
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"{where}: wanted numbers, found {error}; export again") from error
+        ragged = "inhomogeneous" in str(error)
+        found = "lists of different lengths" if ragged else str(error)[:80]
+    raise ValueError(f"{where}: wanted numbers, found {found}; export again")
 
 
 def rotation_matrices(axis_angle: Any, where: str) -> np.ndarray:
     """(N, 24, 3, 3) from axis-angle of any shape with 72 numbers a row."""
-    pose = _numbers(axis_angle, where)
+    pose = numbers(axis_angle, where).astype(np.float32)
     if pose.ndim < 2 or not len(pose) or pose[0].size != 72 or not np.isfinite(pose).all():
         raise ValueError(
             f"{where}: wanted finite axis-angle of 24 joints, found shape {pose.shape}; "

@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from diffjax.convert import parsing
+from diffjax.convert import finite, parsing
 
-LARGEST = 1e9
-"""Of any number: what is larger is damaged, and would overflow later."""
 LARGEST_RAD = 100.0
 """Of any axis-angle number that is still believed to be in radians."""
 
@@ -16,23 +14,17 @@ LARGEST_RAD = 100.0
 def array(
     values: Any, name: str, shape: tuple[int | None, ...], where: str, rows: int | None = None
 ) -> np.ndarray:
-    """`values` as float32 below `LARGEST` (N, *shape); with `rows`, N must be it."""
-    kind = values.dtype.kind if isinstance(values, np.ndarray | np.generic) else "O"
-    if kind not in "biufO":
-        raise ValueError(
-            f"{where}: field {name}: wanted numbers, found dtype {values.dtype}; export again"
-        )
-    with np.errstate(over="ignore", invalid="ignore"):  # Too large becomes infinite: refused.
-        found = parsing.number_array(values, name, shape, where)
+    """`values` as float32 below `finite.LARGEST` (N, *shape); with `rows`, N must be it."""
+    found = parsing.number_array(values, name, shape, where)
     if rows is not None and len(found) != rows:
         raise ValueError(
             f"{where}: field {name}: wanted {rows} rows, found {len(found)}; "
             "the rows of one file must be of the same people"
         )
-    fine = (np.abs(found) < LARGEST).reshape(len(found), -1).all(-1) if found.size else True
+    fine = (np.abs(found) < finite.LARGEST).reshape(len(found), -1).all(-1) if found.size else True
     if not np.all(fine):  # NaN is not below.
         raise ValueError(
-            f"{where}: field {name}: wanted finite numbers, found NaN, infinity or above {LARGEST:g} "
+            f"{where}: field {name}: wanted finite numbers, found NaN, infinity or above {finite.LARGEST:g} "
             f"in row {np.argmin(fine)}; drop such rows where the file was made"
         )
     return found
@@ -43,16 +35,12 @@ def exact(
 ) -> np.ndarray:
     """The same in float64, with numbers that fit float32."""
     array(values, name, shape, where, rows)
-    listed = isinstance(values, np.ndarray) and values.dtype.kind == "O"
-    return np.asarray(values.tolist() if listed else values, np.float64)
+    return parsing.numbers(values, where)
 
 
 def flat(values: Any, name: str, where: str, rows: int) -> np.ndarray:
     """(rows, numbers) float64 of values with any axes after the rows; rows > 0."""
-    try:
-        found = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{where}: field {name}: wanted numbers, found {error}") from error
+    found = parsing.numbers(values, f"{where}: field {name}")
     if not found.ndim or len(found) != rows:
         raise ValueError(
             f"{where}: field {name}: wanted {rows} rows, found shape {found.shape}; "

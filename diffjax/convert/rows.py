@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from diffjax.convert import parsing
+from diffjax.convert import finite, parsing
 from diffjax.data import checks
 
-_LARGEST = 1e9  # No millimetre, pixel or radian of a person is larger.
 _LARGER = 1.2
 """Boxes are this much larger than the keypoints, as SPIN's and mmhuman3d's converters make them."""
 
@@ -17,20 +16,11 @@ def numbers(
     values: Any, name: str, shape: tuple[int | None, ...], where: str, rows: int | None = None
 ) -> np.ndarray:
     """`values` as float32 (N, *shape); real numbers only, in exactly `rows` rows where that is given."""
-    try:
-        stored = np.asarray(values)
-    except (ValueError, TypeError, OverflowError) as error:
+    stored = parsing.numbers(values, f"{where}: field {name}")
+    if (np.isfinite(stored) & (np.abs(stored) > finite.LARGEST)).any():
         raise ValueError(
-            f"{where}: field {name}: wanted numbers, found {error}; get the file again"
-        ) from error
-    if stored.dtype.kind not in "fiub":
-        raise ValueError(
-            f"{where}: field {name}: wanted numbers, found dtype {stored.dtype}; get the file again"
-        )
-    if (np.isfinite(stored) & (np.abs(stored.astype(np.float64)) > _LARGEST)).any():
-        raise ValueError(
-            f"{where}: field {name}: wanted numbers below {_LARGEST:.0e}, found larger ones; get the "
-            "file again"
+            f"{where}: field {name}: wanted numbers below {finite.LARGEST:.0e}, found larger ones; get "
+            "the file again"
         )
     array = parsing.number_array(stored, name, shape, where)
     if rows is not None and len(array) != rows:
