@@ -217,7 +217,10 @@ _BAD_EFT = {
     "smplx": (lambda p: p[1].update(smpltype="smplx"), "field smpltype: wanted smpl"),
     "missing": (lambda p: p[1].pop("parm_pose"), "field parm_pose: wanted it of every person"),
     "null": (lambda p: p[1].update(parm_shape=[None] * 10), "field parm_shape: wanted numbers"),
-    "ragged": (lambda p: p[1]["parm_pose"].pop(), "field parm_pose: wanted numbers, found lists of different lengths"),
+    "ragged": (
+        lambda p: p[1]["parm_pose"].pop(),
+        "field parm_pose: wanted numbers, found lists of different lengths",
+    ),
     "scale": (lambda p: p[1].update(parm_cam=[0, 0, 0]), "field parm_cam: wanted a scale above 0"),
     "person": (lambda p: p.append([]), "field data: wanted a list of people"),
     "empty": (lambda p: p.clear(), "field data: wanted a list of people"),
