@@ -332,6 +332,9 @@ def run_main(main: Callable[[], None]) -> None:
         sys.stdout.flush()
         # Not sys.exit: threads that are still compiling would crash while Python is taken down.
         os._exit(130)
+    except BrokenPipeError:  # Whoever reads our output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (ValueError, OSError) as error:
         if os.environ.get("DIFFJAX_TRACEBACK"):
             raise

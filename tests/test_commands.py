@@ -46,5 +46,25 @@ def test_every_command_has_a_line_in_the_help_and_a_word_on_each_option(name):
     assert [option for option in options if not re.search(rf"^\s+{option}:", rest, re.M)] == []
 
 
+def test_what_is_read_is_never_written_over(tmp_path):
+    path = tmp_path / "set.npz"
+    path.write_bytes(b"precious")
+    convert = commands.guarded("to-spin", commands.COMMANDS["to-spin"])
+    with pytest.raises(ValueError, match=r"--out: wanted another file than --source, found .*set"):
+        convert(source=path, out=tmp_path / "." / "set.npz")
+    join = commands.guarded("join", commands.COMMANDS["join"])
+    with pytest.raises(ValueError, match="another file than --evidence"):
+        join(tmp_path / "other.npz", path, path)
+    assert path.read_bytes() == b"precious"
+
+
+def test_a_name_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path):
+    for name, ending in (("join", ".npz"), ("to-csv", ".csv"), ("to-eft", ".json")):
+        options = inspect.signature(commands.COMMANDS[name]).parameters
+        given = dict.fromkeys(list(options)[:2], tmp_path / "none") | {"out": tmp_path / "x.txt"}
+        with pytest.raises(ValueError, match=rf"--out: wanted a name ending in \{ending}"):
+            commands.guarded(name, commands.COMMANDS[name])(**given)
+
+
 def test_the_docs_name_every_command():
     assert [name for name in commands.COMMANDS if f"`{name}`" not in PAGES["data.md"]] == []

@@ -1,7 +1,10 @@
 """The table of `scripts/convert.py`: a name for every format, and the function that converts it."""
 
+import functools
+import inspect as inspect_module
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -87,6 +90,40 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 """In the order of the help."""
 
 
+_WRITES = {"to-eft": (".json",), "to-neuralannot": (".json",), "to-csv": (".csv",)}
+_WRITES |= dict.fromkeys(("to-mesh", "to-amass", "to-smpl", "amass", "aist", "bvh"), ())
+"""What `--out` may end in, where it is not `.npz`; a folder, or names of its own, where it is empty."""
+
+
+def guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The command, which refuses to write over what it reads, or to a name that it would refuse in the end."""
+
+    @functools.wraps(function)
+    def command(*words: Any, **options: Any) -> Any:
+        given = inspect_module.signature(function).bind(*words, **options).arguments
+        out = given.get("out")
+        if out is not None:
+            _check_out(name, Path(out), given)
+        return function(*words, **options)
+
+    return command
+
+
+def _check_out(name: str, out: Path, given: dict[str, Any]) -> None:
+    endings = _WRITES.get(name, (".npz",))
+    if endings and out.suffix not in endings:
+        raise ValueError(f"--out: wanted a name ending in {' or '.join(endings)}, found {out}")
+    for option, value in given.items():
+        read = value if isinstance(value, tuple | list) else (value,)
+        same = [x for x in read if isinstance(x, Path) and x.resolve() == out.resolve()]
+        if option != "out" and same:
+            raise ValueError(
+                f"--out: wanted another file than --{option.replace('_', '-')}, found {out} for both; "
+                "what is read would be lost"
+            )
+
+
 def main(description: str) -> None:
     """Runs the command that the shell names."""
-    tyro.extras.subcommand_cli_from_dict(COMMANDS, description=description, args=sys.argv[1:])
+    table = {name: guarded(name, function) for name, function in COMMANDS.items()}
+    tyro.extras.subcommand_cli_from_dict(table, description=description, args=sys.argv[1:])

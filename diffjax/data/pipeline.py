@@ -42,8 +42,9 @@ def read_set(path: str, split: str) -> records.AnnotationSet:
     file = config.locate(path)
     if not file.exists():
         raise FileNotFoundError(
-            f"data.{split}: {path} is missing; make it with `python scripts/convert.py` (the config's "
-            "docstring and docs/data.md say how), or try --config configs/demo.py, which needs no data"
+            f"data.{split}: {path} is missing; make it with scripts/convert.py, or from motion with "
+            "scripts/make_estimates.py (the config's docstring and docs/data.md say how), or try --config "
+            "configs/demo.py, which needs no data"
         )
     return records.read(file)
 
