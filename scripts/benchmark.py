@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-MODULES = ("search", "body", "train", "cores", "precision", "speed", "fused")
+MODULES = ("search", "body", "train", "scorehmr", "cores", "precision", "speed", "fused")
 
 
 def _arguments() -> argparse.Namespace:

@@ -196,6 +196,7 @@ def _formats():
     flat = turns.reshape(-1, 72)
     n, images = len(flat), np.array([f"imageFiles/walk/image_{i:05d}.jpg" for i in range(12)])
     ours = {"pred_pose": matrices, "pred_betas": betas}
+    view = {"focal_px": np.full((n, 2), 1000.0), "center_px": np.tile([960.0, 540], (n, 1))}
     smpl = {"body_pose": turns[:, 1:], "global_orient": turns[:, 0], "betas": betas}
     human = {
         "smpl": smpl,
@@ -232,7 +233,9 @@ def _formats():
     layers = ("module.0", "module.2", "module.4", "time_embed.0", "time_embed.2")
     six = matrices[..., :2]
     return {
-        "annotation-set": _npz("set.npz", **ours, keypoints2d=pixels(), keypoints2d_set="coco17"),
+        "annotation-set": _npz(
+            "set.npz", **ours, **view, keypoints2d=pixels(), keypoints2d_set="coco17"
+        ),
         "annotation-set/shards": _shards,
         "evidence": _npz("labels.npz", keypoints2d=pixels(), keypoints2d_set="coco17"),
         "inference-result": _npz("inference_result.npz", **demo, __data_len__=n),
@@ -245,6 +248,9 @@ def _formats():
             "hmr2.npz", **{**crop, "scale": 200 * crop["scale"]}, body_pose=flat, betas=betas
         ),
         "spin": _npz("spin.npz", **crop, pose=flat, shape=betas, gender=np.array(["m"] * n)),
+        "spin/without-boxes": _npz(
+            "spin.npz", imgname=images, pose=flat, shape=betas, has_smpl=np.ones(n)
+        ),
         "spin-eval": _npz(
             "eval.npz", pred_joints=joints(), pose=flat, betas=betas, camera=np.ones((n, 3))
         ),
@@ -254,6 +260,7 @@ def _formats():
         ),
         "star": _npz("star.npz", **_body(24, posedirs=np.zeros((30, 3, 93)))),
         "smpl": _npz("smpl.npz", **_body(24)),
+        "ready-body": _npz("ready.npz", **_body(24), regressor_coco17=np.ones((17, 30)) / 30),
         "smpl/pickle": _pickle("SMPL_NEUTRAL.pkl", _body(24)),
         "smplh": _npz("smplh.npz", **_body(52)),
         "smplx": _npz("smplx.npz", **_body(55)),

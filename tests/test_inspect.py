@@ -6,6 +6,8 @@ import json
 import pathlib
 import re
 import shlex
+import shutil
+import sys
 import zipfile
 
 import inspected
@@ -15,7 +17,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from diffjax import rotations
-from diffjax.convert import inspect
+from diffjax.convert import commands, inspect
 from diffjax.convert.inspection import facts as said
 from diffjax.convert.inspection import findings, known, recognise, report, roles
 
@@ -182,7 +184,8 @@ def test_6d_is_never_guessed_but_what_fits_is_said(layout, tmp_path):
         f"6d-{layout}"
         in next(f for f in found["findings"] if f["name"] == "rotations")["values"]["layout"]
     )
-    assert "'6d-columns|6d-interleaved|6d-rows'" in found["command"]
+    assert f"--layout 6d-{layout} " in found["command"]
+    assert "must be chosen" in found["note"]
 
 
 def test_body_before_root_is_found(tmp_path):
@@ -407,3 +410,303 @@ def test_a_terminal_without_unicode_gets_plain_letters(tmp_path, monkeypatch):
     inspect.inspect(path)
     stream.flush()
     assert b"12 x 17 x 3" in stream.buffer.getvalue()
+
+
+# --- what is printed can be typed -------------------------------------------------------------------
+
+
+def typed(found, tmp_path, monkeypatch):
+    """Runs the command that was printed, in a folder of its own; what it wrote."""
+    (tmp_path / "typed").mkdir()
+    monkeypatch.chdir(tmp_path / "typed")
+    program, script, *words = shlex.split(found["command"])
+    assert (program, script) == ("python", "scripts/convert.py")
+    monkeypatch.setattr(sys, "argv", [script, *words])
+    commands.main("")
+    return sorted((tmp_path / "typed").iterdir())
+
+
+def ours(path, **changes):
+    """An annotation set that can be refined, changed."""
+    _, pose, betas = inspected.people()
+    fields = {
+        "pred_pose": pose,
+        "pred_betas": betas,
+        "keypoints2d": inspected.pixels(),
+        "keypoints2d_set": "coco17",
+        "focal_px": np.full((12, 2), 1000.0),
+        "center_px": np.full((12, 2), 500.0),
+        **changes,
+    }
+    return save(path, **{name: value for name, value in fields.items() if value is not None})
+
+
+def test_a_converted_body_is_usable_as_it_is(tmp_path):
+    found = facts(inspected.BODY)
+    assert found["command"] is None
+    assert f"--data.body {inspected.BODY}" in found["note"]
+    signed = inspected._body(24, kintree_table=np.full((2, 24), -1))
+    assert facts(save(tmp_path / "a.npz", **signed))["format"] == "ready-body"
+
+
+def test_an_official_body_is_not_written_over_and_needs_no_regressor_of_others(tmp_path):
+    for name in ("smpl", "smpl/pickle", "smplh"):
+        path = inspected.FORMATS[name](tmp_path)
+        found = facts(path)
+        assert "--regressor" not in found["command"]
+        assert shlex.split(found["command"])[-1] != path.name
+    assert "--regressor" in facts(inspected.FORMATS["smpl"](tmp_path))["note"]
+
+
+_SOLID = np.concatenate([inspected.joints(), np.ones((12, 17, 1))], -1)
+_HOLE = inspected.people()[2].copy()
+_HOLE[3, 2] = np.nan
+_SMALL = inspected.pixels() * [1 / 1920, 1 / 1080, 1]
+_REFUSED = {
+    "keypoints in millimetres": (
+        {"keypoints3d": _SOLID * [1000, 1000, 1000, 1], "keypoints3d_set": "h36m17"},
+        "divide by 1000",
+    ),
+    "places in millimetres": ({"pred_cam_t": np.full((12, 3), 4000.0)}, "divide by 1000"),
+    "no such set": (
+        {"labels2d": inspected.pixels(), "labels2d_set": "coco71"},
+        "did you mean coco17",
+    ),
+    "NaN": ({"pred_betas": _HOLE}, "NaN or infinity in 1 of 12 rows"),
+    "shares of the image": ({"keypoints2d": _SMALL}, "multiply by the image size"),
+}
+
+
+@pytest.mark.parametrize("trap", _REFUSED)
+def test_a_set_that_its_reader_refuses_gets_no_command(trap, tmp_path):
+    changes, message = _REFUSED[trap]
+    found = facts(ours(tmp_path / "a.npz", **changes))
+    (finding,) = (f for f in found["findings"] if f["name"] == "reader")
+    assert finding["mark"] == "wrong"
+    assert message in finding["text"]
+    assert found["command"] is None
+    assert "refine.py" not in report.text(found, 80)
+    assert not any(f["mark"] == "ok" and "millimetres" in f["text"] for f in found["findings"])
+
+
+def test_evidence_that_is_refused_is_not_joined(tmp_path):
+    path = save(tmp_path / "a.npz", keypoints2d=_SMALL, keypoints2d_set="coco17")
+    assert facts(path)["command"] is None
+
+
+def test_shards_that_are_not_all_there_are_refused(tmp_path):
+    folder = inspected.FORMATS["annotation-set/shards"](tmp_path)
+    assert marks(facts(folder), "reader") == ["ok"]
+    (folder / "shard-00001-of-00002.npz").unlink()
+    found = facts(folder)
+    assert marks(found, "reader") == ["wrong"]
+    assert found["command"] is None
+
+
+def test_refining_is_told_only_where_it_would_run(tmp_path):
+    solid = {"keypoints3d": _SOLID, "keypoints3d_set": "h36m17"}
+    nothing = {"keypoints2d": None, "keypoints2d_set": None}
+    for changes, command in (
+        ({}, "a_better.npz"),
+        ({"focal_px": None}, None),
+        ({"center_px": None}, None),
+        (nothing, None),
+        ({**nothing, **solid}, "a_better.npz"),
+        ({"focal_px": None, **solid}, "--evidence joints3d"),
+    ):
+        path = ours(tmp_path / "a.npz", **changes)
+        found, fields = facts(path), np.load(path)
+        assert marks(found, "reader") == ["ok"]
+        if command is None:
+            assert found["command"] is None
+            assert marks(found, "evidence") == ["look"]
+            assert "join --estimates" in found["note"]
+            assert "focal" in str([f["text"] for f in found["findings"]]) or "focal_px" in fields
+        else:
+            assert found["command"].endswith(command)
+
+
+def test_openpose_files_under_other_names_are_not_found_in_folders(tmp_path, monkeypatch):
+    folder = inspected.FORMATS["openpose/folder"](tmp_path)
+    for i in range(3):
+        (folder / str(i) / "a_keypoints.json").rename(folder / str(i) / "a.json")
+    found = facts(folder)
+    assert found["command"] is None
+    assert "FRAME_keypoints.json" in found["note"]
+    one = facts(folder / "0" / "a.json")
+    assert marks(one, "name") == ["look"]
+    assert f"--source {folder / '0' / 'a.json'} " in one["command"]
+    assert [path.name for path in typed(one, tmp_path, monkeypatch)] == ["a_set.npz"]
+
+
+def test_an_openpose_file_alone_is_no_folder(tmp_path):
+    path = inspected.FORMATS["openpose"](tmp_path)
+    (tmp_path / "person_keypoints.json").write_text('{"annotations": []}')
+    assert f"--source {path} " in facts(path)["command"]
+    (tmp_path / "person_keypoints.json").unlink()
+    shutil.copy(path, tmp_path / "b_keypoints.json")
+    assert f"--source {tmp_path} " in facts(path)["command"]
+
+
+def test_openpose_of_nobody_is_not_converted(tmp_path):
+    assert facts(inspected.FORMATS["openpose/nobody"](tmp_path))["command"] is None
+
+
+def test_spin_files_without_boxes_are_no_static_fits(tmp_path, monkeypatch):
+    found = facts(inspected.FORMATS["spin/without-boxes"](tmp_path))
+    assert found["format"] == "spin"
+    assert [path.name for path in typed(found, tmp_path, monkeypatch)] == ["spin_set.npz"]
+    fits = facts(inspected.FORMATS["spin-fits"](tmp_path))
+    assert "spin-result" in fits["command"]
+
+
+def motion(path, root, width=72, betas=0.0):
+    turns = np.pad(inspected.people()[0].reshape(12, 72), ((0, 0), (0, width - 72)))
+    turns[:, :3] = root
+    shape = np.full(16, betas)
+    rest = {"trans": np.zeros((12, 3)), "betas": shape, "mocap_framerate": 30.0}
+    return save(path, poses=turns, gender="male", **rest)
+
+
+def test_motion_in_camera_axes_is_not_said_to_be_z_up(tmp_path, monkeypatch):
+    found = facts(motion(tmp_path / "a.npz", [np.pi, 0, 0]))
+    assert found["command"] is None
+    assert "camera axes" in found["note"]
+    assert "to-amass --up y" in found["note"]
+    upright = facts(motion(tmp_path / "b.npz", [np.pi / 2, 0, 0]))
+    assert "--up z " in upright["command"]
+    assert typed(upright, tmp_path, monkeypatch)
+    assert facts(motion(tmp_path / "c.npz", [0, 0, np.pi / 2]))["command"] is None  # x.
+
+
+def test_betas_of_other_bodies_are_minded_only_where_there_are_any(tmp_path):
+    for width, betas, body in ((156, 1.0, "SMPL-H"), (165, 1.0, "SMPL-X")):
+        found = facts(motion(tmp_path / "a.npz", [0, 0, 0], width, betas))
+        assert found["note"] == f"betas were fitted on {body}"
+    for width, betas in ((72, 1.0), (156, 0.0)):
+        assert facts(motion(tmp_path / "a.npz", [0, 0, 0], width, betas))["note"] == ""
+
+
+def test_a_folder_that_the_converter_refuses_is_not_named(tmp_path, monkeypatch):
+    folder = tmp_path / "motion"
+    folder.mkdir()
+    for name in "abc":
+        motion(folder / f"{name}.npz", [0, 0, 0])
+    (folder / "readme.json").write_text('{"a": 1}')  # Which the converter does not read.
+    assert f"--source {folder} " in facts(folder)["command"]
+    save(folder / "stray.npz", a=np.ones(3))
+    found = facts(folder)
+    assert f"--source {folder / 'a.npz'} " in found["command"]
+    assert "stray.npz" in next(f["text"] for f in found["findings"] if f["name"] == "folder")
+    assert typed(found, tmp_path, monkeypatch)
+
+
+def test_the_splits_of_3dpw_are_named(tmp_path):
+    folder = inspected.FORMATS["3dpw/folder"](tmp_path)
+    assert f"--source {folder}/0/walk.pkl" in facts(folder)["command"]
+    for i, split in enumerate(("train", "validation", "test")):
+        (folder / str(i)).rename(folder / split)
+    assert f"--source {folder} " in facts(folder)["command"]
+    assert facts(folder)["command"].endswith("--split all")
+
+
+@pytest.mark.parametrize(("text", "what"), [("[]", "an empty list"), ("{}", "an empty object")])
+def test_json_of_nothing_is_refused(text, what, tmp_path):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"a\.json: .*{what}"):
+        facts(tmp_path / "a.json")
+
+
+def test_suggested_names_repeat_no_ending(tmp_path):
+    flat = inspected.people()[0].reshape(12, 72)
+    for stem in ("x_set", "set", "x_set_set", "x_converted"):
+        found = facts(save(tmp_path / f"{stem}.npz", thetas=flat))
+        out = shlex.split(found["command"])[-1]
+        assert "set_set" not in out
+        assert out != f"{stem}.npz"
+    points = {"keypoints2d": inspected.pixels(), "keypoints2d_set": "coco17"}
+    found = facts(save(tmp_path / "x_set.npz", **points))
+    assert found["command"].endswith("--out x_joined.npz")
+    assert "x_set_better.npz" in facts(ours(tmp_path / "x_set.npz"))["command"]
+
+
+def test_6d_command_runs_as_it_is_printed(tmp_path, monkeypatch):
+    found = facts(save(tmp_path / "a.npz", pose=np.ones((12, 144)) + np.arange(144)))
+    assert "--layout 6d-columns " in found["command"]
+    assert "must be chosen" in found["note"]
+    found = facts(inspected.FORMATS["generic/6d"](tmp_path))
+    assert typed(found, tmp_path, monkeypatch)
+
+
+def test_names_and_boxes_of_a_dump_are_in_its_command(tmp_path, monkeypatch):
+    more = {
+        "imgname": np.array([f"a/{i}.jpg" for i in range(12)]),
+        "bbox": np.tile([1.0, 2, 30, 40], (12, 1)),
+        "frame": np.arange(12),
+    }
+    flat = inspected.people()[0].reshape(12, 72)
+    found = facts(save(tmp_path / "a.npz", **{"odd {name}": flat}, **more))
+    words = shlex.split(found["command"])
+    assert {"image=imgname", "bbox_px=bbox", "frame=frame", "odd {name}"} <= set(words)
+    assert "corners" in found["note"]
+    (path,) = typed(found, tmp_path, monkeypatch)
+    assert {"image", "bbox_px", "frame"} <= {field["name"] for field in facts(path)["fields"]}
+    corners = {**more, "bbox": np.tile([9.0, 9, 0, 1], (12, 1))}
+    found = facts(save(tmp_path / "a.npz", thetas=flat, **corners))
+    assert "bbox_px" not in found["command"]
+
+
+def test_people_who_turn_away_are_no_other_order(tmp_path):
+    swap = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
+    points = inspected.pixels()
+    points[::2] = points[::2, swap]
+    path = save(tmp_path / "a.npz", keypoints2d=points, keypoints2d_set="coco17")
+    found = facts(path)
+    assert marks(found, "left/right") == ["ok"]
+    assert "order?" not in str(found)
+
+
+def test_numbers_in_names_of_images_are_no_frames(tmp_path):
+    names = np.array([f"COCO_{i * i * 97:012d}.jpg" for i in range(12)])
+    assert marks(facts(ours(tmp_path / "a.npz", image=names)), "frames") == []
+    found = facts(ours(tmp_path / "a.npz", image=names, frame=np.arange(12)))
+    assert marks(found, "frames") == ["ok"]
+
+
+def test_a_set_that_lacks_only_its_camera_is_joined_to_itself(tmp_path, monkeypatch):
+    size = {"image_size_px": np.full((12, 2), 1000.0), "focal_px": None, "center_px": None}
+    found = facts(ours(tmp_path / "a.npz", **size))
+    line = found["note"].partition("yet; add what it lacks: ")[2].replace("PX", "900")
+    (path,) = typed({"command": line}, tmp_path, monkeypatch)
+    assert facts(path)["command"].endswith("--out JOINED_better.npz")
+
+
+def test_a_dump_with_names_of_images_is_no_file_of_spin(tmp_path):
+    poses = {"pose": np.ones((12, 144)), "imgname": np.array(["a.jpg"] * 12)}
+    assert facts(save(tmp_path / "a.npz", **poses))["format"] == "generic"
+
+
+def test_a_dump_that_generic_cannot_read_gets_no_command(tmp_path):
+    pose = inspected.people()[0].reshape(12, 72).tolist()
+    (tmp_path / "a.json").write_text(json.dumps({"thetas": pose}))
+    found = facts(tmp_path / "a.json")
+    assert found["format"] == "generic"
+    assert found["command"] is None
+    assert ".npz" in found["note"]
+
+
+def test_parts_of_a_dump_come_with_their_names(tmp_path, monkeypatch):
+    turns = inspected.people()[0]
+    parts = {"global_orient": turns[:, 0], "body_pose": turns[:, 1:]}
+    more = {"betas": np.zeros((12, 10)), "images": np.array([f"{i}.jpg" for i in range(12)])}
+    found = facts(save(tmp_path / "a.npz", **parts, **more))
+    assert "--betas-field betas --fields image=images " in found["command"]
+    assert typed(found, tmp_path, monkeypatch)
+
+
+def test_mpi_inf_3dhp_outside_its_folders_gets_no_command(tmp_path):
+    path = inspected.FORMATS["mpi-inf-3dhp"](tmp_path)
+    assert facts(path)["command"] is None
+    (tmp_path / "TS3").mkdir()
+    path = path.rename(tmp_path / "TS3" / path.name)
+    assert f"--source {path} " in facts(path)["command"]

@@ -1,11 +1,10 @@
 """What was found, as one object of plain values: numbers, text, lists and dicts of them."""
 
-import shlex
 from typing import Any
 
 import numpy as np
 
-from diffjax.convert.inspection import known, recognise
+from diffjax.convert.inspection import advice, recognise
 from diffjax.convert.inspection.verdict import Finding, number
 
 
@@ -15,6 +14,7 @@ def of(
     """Everything that is said, with keys that stay."""
     row = look.format
     near = [] if row else recognise.nearest(look.fields, look.container)
+    command, note = advice.of(look, findings)
     found = {
         "file": str(look.path),
         "format": row.name if row else None,
@@ -28,8 +28,8 @@ def of(
         "fields": [_field(name, value) for name, value in look.fields.items()],
         "findings": [finding._asdict() for finding in findings],
         "sequences": sequences,
-        "note": row.note if row else "",
-        "command": _command(look, findings) if row and row.command else None,
+        "note": note,
+        "command": command,
         "nearest": [{"title": n.format.title, "missing": n.missing} for n in near],
     }
     return _plain(found)
@@ -84,35 +84,3 @@ def _example(value: Any) -> str:
 def _printable(text: str) -> str:
     """Without what would move a terminal's cursor."""
     return "".join(letter if letter.isprintable() else "." for letter in text)
-
-
-def _command(look: recognise.Look, findings: list[Finding]) -> str:
-    """The line that converts it, with its own path."""
-    assert look.format is not None
-    whole = look.format.name in known.FOLDERS
-    path = look.path if whole else look.first
-    stem = path.name if path.is_dir() else path.stem
-    places = {
-        "path": shlex.quote(str(path)),
-        "folder": shlex.quote(str(path if path.is_dir() else path.parent)),
-        "out": shlex.quote(f"{stem or 'converted'}_set.npz"),
-        "stem": shlex.quote(stem or "converted"),
-        "up": _up(findings),
-        "layout": _layout(findings),
-        "regressor": "h36m17" if "h36m" in stem.lower() else "NAME",
-    }
-    line = look.format.command.format(**places)
-    return line if line.startswith("python ") else f"python scripts/convert.py {line}"
-
-
-def _up(findings: list[Finding]) -> str:
-    """The vertical axis, if bodies stand along one; AMASS's own without that."""
-    ups = [finding.values["up"] for finding in findings if "up" in finding.values]
-    return "y" if ups and ups[0]["+y"] > 0.5 else "z"
-
-
-def _layout(findings: list[Finding]) -> str:
-    """OpenPose's name for the keypoints that were found; its default's without any."""
-    found = {str(finding.values.get("set")) for finding in findings}
-    names = {"openpose18": "coco18", "openpose25b": "body25b"}
-    return next((name for ours, name in names.items() if ours in found), "body25")

@@ -7,6 +7,7 @@ import numpy as np
 
 from diffjax.convert.inspection import (
     agreement,
+    folders,
     joints,
     models,
     people,
@@ -15,6 +16,7 @@ from diffjax.convert.inspection import (
     recognise,
     roles,
     sequences,
+    sets,
 )
 from diffjax.convert.inspection.verdict import Finding, count
 
@@ -37,7 +39,11 @@ def _of(
     points = [kept for part in found if (kept := _points(part, look.fields)) is not None]
     rows = _rows(found, points, look.fields)
     out = [*_numbers(look.fields), *_counts(look, rows), *_absent(look)]
-    out += [*poses.findings(found, look.format.axes), *_keypoints(points, found)]
+    out += [*folders.findings(look), *sets.findings(look)]
+    out += [
+        *poses.findings(found, look.format.axes),
+        *sets.in_metres(_keypoints(points, found), look),
+    ]
     out += [*people.findings(found, look.fields), *models.findings(look.fields)]
     if body is not None:
         out += agreement.findings(found, points, body)

@@ -1,5 +1,7 @@
 """Body models, and motion of bodies."""
 
+import numpy as np
+
 from diffjax.convert.inspection.formats import Fields, Format, last, shape
 
 _SMPL = "v_template shapedirs weights kintree_table"
@@ -8,6 +10,15 @@ _SMPL = "v_template shapedirs weights kintree_table"
 def _joints_of_body(fields: Fields) -> int:
     """Joints of a model file, 0 if it says none."""
     return last(fields, "kintree_table")
+
+
+def _is_ready(fields: Fields) -> bool:
+    """24 joints, with keypoint regressors or the signed root that official files do not have."""
+    tree = fields.get("kintree_table")
+    if _joints_of_body(fields) != 24 or not isinstance(tree, np.ndarray) or tree.ndim != 2:
+        return False
+    signed = tree.dtype.kind == "i" and tree[0, 0] == -1 and last(fields, "shapedirs") <= 10
+    return signed or any(name.startswith("regressor_") for name in fields)
 
 
 BODIES = (
@@ -21,18 +32,26 @@ BODIES = (
         ),
     ),
     Format(
+        "ready-body",
+        "body of diffjax, converted already",
+        _SMPL,
+        test=_is_ready,
+        container="npz",
+    ),
+    Format(
         "smpl",
         "SMPL body model",
         _SMPL,
-        command="smpl --source {path} --out {stem}.npz --regressor h36m17=J_regressor_h36m.npy",
-        note="v1.0 has 10 shape components, v1.1 has 300: their betas are not the same",
+        command="smpl --source {path} --out {model}",
+        note="v1.0 has 10 shape components, v1.1 has 300: their betas are not the same; further keypoints "
+        "come with --regressor h36m17=J_regressor_h36m.npy",
         test=lambda fields: _joints_of_body(fields) == 24,
     ),
     Format(
         "smplh",
         "SMPL-H body model",
         _SMPL,
-        command="smpl --source {path} --out {stem}.npz",
+        command="smpl --source {path} --out {model}",
         note="52 joints, of which a set uses the first 22",
         test=lambda fields: _joints_of_body(fields) == 52,
     ),
@@ -103,7 +122,6 @@ MOTION = (
         "poses trans mocap_framerate|mocap_frame_rate|betas|gender",
         "pose=poses betas=betas gender=gender",
         "amass --source {path} --up {up} --out motion",
-        "betas were fitted on SMPL-H",
         test=lambda fields: last(fields, "poses") in (3, 66, 72, 156, 165),
         container="npz",
     ),

@@ -24,13 +24,21 @@ _HUMAN = (
 )
 _ROWS = "rows are matched by position: give the very file that was evaluated, row order differs by machine"
 
+
+def _is_spin(fields: Fields) -> bool:
+    """Fields that only SPIN has in these shapes."""
+    points = {"part": (24, 3), "openpose": (25, 3), "S": (24, 4)}
+    fits = {"pose", "shape", "has_smpl"} <= set(fields)
+    return fits or any(shape(fields, name)[1:] == size for name, size in points.items())
+
+
 OURS = (
     Format(
         "annotation-set",
         "annotation set of diffjax",
         "pred_pose pred_betas",
         _SET_PARTS,
-        "python scripts/refine.py --data {path} --out {stem}_better.npz",
+        "python scripts/refine.py --data {path} --out {better}",
         test=_is_set,
         axes="camera",
     ),
@@ -39,7 +47,7 @@ OURS = (
         "annotation set of diffjax, without estimates",
         "pose|keypoints2d|labels2d|keypoints3d",
         _SET_PARTS,
-        "join --estimates SET.npz --evidence {path} --out {out}",
+        "join --estimates SET.npz --evidence {path} --out {joined}",
         "it waits for its estimates",
         test=_is_set,
         axes="camera",
@@ -110,6 +118,18 @@ CACHES = (
         "spin --source {path} --out {out}",
         "absent fields are absent supervision; scale is the box / 200",
         axes="camera",
+    ),
+    Format(
+        "spin",
+        "SPIN-style .npz without boxes",
+        "imgname",
+        "pose=pose betas=shape joints@spin24=S pixels@spin24=part pixels@openpose25=openpose gender=gender "
+        "image=imgname",
+        "spin --source {path} --out {out}",
+        "without center and scale, people are joined by names alone",
+        axes="camera",
+        test=_is_spin,
+        container="npz",
     ),
     Format(
         "spin-fits",

@@ -91,12 +91,10 @@ def _faces(points: roles.Points, seen: np.ndarray) -> list[Finding]:
     as_is = float((points.values[rows, left, 0] > points.values[rows, right, 0]).mean())
     facts = {"share": as_is, "share_swapped": 1 - as_is, "faces": int(rows.sum())}
     text = f"{points.part.path}: of {rows.sum():,} faces, {share(as_is)} have the left eye on the image's right"
-    if as_is >= 0.7:
+    if as_is > 0.15:  # Many turn away, and detectors see eyes that are hidden.
         return [Finding("left/right", "ok", text, facts)]
-    cause = (
-        "left and right are swapped, or images mirrored" if as_is < 0.3 else "another set's order?"
-    )
-    return [Finding("left/right", "wrong" if as_is < 0.3 else "look", f"{text}: {cause}", facts)]
+    cause = "left and right are swapped, or images mirrored"
+    return [Finding("left/right", "wrong", f"{text}: {cause}", facts)]
 
 
 def _inside(points: roles.Points, seen: np.ndarray, size: np.ndarray) -> Finding:

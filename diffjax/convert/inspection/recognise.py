@@ -9,13 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from diffjax.convert.inspection import contents, formats, known
+from diffjax.convert.inspection import contents, dumps, formats, known
 
-_BARE = ("array", "value")
-"""What an array without a name is called here."""
-_TURNS = re.compile(r"pose|theta|rot|orient|^array$|^value$")
-POSE_SIZES = {72: "axis-angle", 216: "matrices", 144: ""}
-"""Numbers a row that look like 24 rotations, and their layout; 6D has several and no file says which."""
 _KINDS = ".npz .npy .pt .pth .pkl .pickle .json .mat .h5 .hdf5 .bvh .smpl"
 _SUFFIXES = frozenset(_KINDS.split())
 _MOST_FILES, _FEW_FILES, _MOST_BYTES = 400, 20, 1 << 28
@@ -41,6 +36,10 @@ class Look(NamedTuple):
     """The file, or the first of the folder's."""
     each: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to.
     """Fields of each file of a folder by its name."""
+    like: tuple[Path, ...] = ()
+    """The files of this format that were read."""
+    unlike: tuple[Path, ...] = ()
+    """Those of another, or of none."""
 
 
 class Near(NamedTuple):
@@ -54,7 +53,9 @@ def look(path: Path) -> Look:
     """Reads and recognises; ValueError for a file that cannot be read or a folder without data."""
     if not path.is_dir():
         found = contents.read(path)
-        return Look(path, of(found), *found, files=1, read=1, others={}, first=path)
+        _check_some(found, path)
+        kind = of(found)
+        return Look(path, kind, *found, files=1, read=1, others={}, first=path, like=(path,))
     files = _files(path)
     size = sum(file.stat().st_size for file in files)
     most = _MOST_FILES if size <= _MOST_BYTES else _FEW_FILES
@@ -72,7 +73,22 @@ def look(path: Path) -> Look:
     fields = _stacked([part.fields for part in mine])
     first = next(file for file, kind in zip(chosen, kinds) if kind == best)
     read = (mine[0].container, fields, size, len(files), len(mine))
-    return Look(path, best, *read, dict(others), first, each)
+    like = tuple(file for file, kind in zip(chosen, kinds) if kind == best)
+    unlike = tuple(f for f, kind in zip(chosen, kinds) if kind != best and not _as_good(kind, best))
+    return Look(path, best, *read, dict(others), first, each, like, unlike)
+
+
+def _as_good(kind: formats.Format | None, best: formats.Format | None) -> bool:
+    """AMASS's releases differ, and one command takes both."""
+    return kind is not None and best is not None and kind.name == best.name == "amass"
+
+
+def _check_some(found: contents.Contents, path: Path) -> None:
+    """ValueError for a list or object of nothing."""
+    whole = found.fields.get("value")
+    if len(found.fields) == 1 and isinstance(whole, list | tuple | dict) and not whole:
+        what = "object" if isinstance(whole, dict) else "list"
+        raise ValueError(f"{path}: wanted data, found an empty {what}; export it again")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -99,7 +115,7 @@ def _joined(name: str, values: list[Any]) -> Any:
     """Rows after each other; what a file has once (a number, the betas) becomes a row a file."""
     full = [value for value in values if np.size(value)] if _are_arrays(values) else values
     if _are_arrays(full) and len({(v.ndim, v.shape[1:], v.dtype.kind in "US") for v in full}) == 1:
-        once = full[0].ndim == 0 or (full[0].ndim == 1 and _is_betas(name))
+        once = full[0].ndim == 0 or (full[0].ndim == 1 and dumps.is_betas(name))
         return np.stack(full) if once and len({v.shape for v in full}) == 1 else _after(full)
     return full[0] if full else values[0]
 
@@ -121,7 +137,7 @@ def of(found: contents.Contents) -> formats.Format | None:
             and row.test(found.fields)
         ):
             return row
-    return generic(found.fields)
+    return dumps.generic(found.fields)
 
 
 def _may_be(row: formats.Format, container: str) -> bool:
@@ -143,81 +159,6 @@ def paths(pattern: str, fields: Mapping[str, Any]) -> list[str]:
         return [pattern] if pattern in fields else []
     wanted = re.compile(".*".join(map(re.escape, pattern.split("**"))))
     return [name for name in fields if wanted.fullmatch(name)]
-
-
-def generic(fields: Mapping[str, Any]) -> formats.Format | None:
-    """A row for a dump whose pose is found by its size."""
-    poses = {
-        name: layout for name in fields if (layout := layout_of(name, fields[name])) is not None
-    }
-    if not poses:
-        return _in_parts(fields)
-    name = max(poses, key=lambda name: ("pred" in name, "pose" in name.lower(), -len(name)))
-    layout = poses[name] or "6d-columns|6d-interleaved|6d-rows"
-    betas = next((name for name in fields if _is_betas(name)), "")
-    options = f"--pose-field {_dotted(name)} " if name not in _BARE else ""
-    options += f"--layout {_quoted(layout)}"
-    options += f" --betas-field {_dotted(betas)}" if betas else ""
-    return formats.Format(
-        "generic",
-        "dump of arrays with poses",
-        name,
-        f"pose={name} betas={betas}" if betas else f"pose={name}",
-        f"generic --source {{path}} {options} --out {{out}}",
-        "" if poses[name] else "6D: its layout is in no file, ask the program that wrote it",
-    )
-
-
-def _in_parts(fields: Mapping[str, Any]) -> formats.Format | None:
-    """A dump whose root and body are two fields."""
-    roots = [name for name in fields if name.endswith(("global_orient", "root_orient"))]
-    bodies = [name for name in fields if name.endswith(("body_pose", "pose_body"))]
-    betas = next((name for name in fields if _is_betas(name)), "")
-    if not roots or not bodies:
-        return None
-    joined = f"{_dotted(roots[0])}+{_dotted(bodies[0])}"
-    matrices = np.shape(fields[bodies[0]])[-2:] == (3, 3)
-    return formats.Format(
-        "generic",
-        "dump of arrays with poses in two parts",
-        f"{roots[0]} {bodies[0]}",
-        f"root={roots[0]} body={bodies[0]}" + (f" betas={betas}" if betas else ""),
-        f"generic --source {{path}} --pose-field {joined} --layout "
-        f"{'matrices' if matrices else 'axis-angle'} --out {{out}}",
-    )
-
-
-def layout_of(name: str, value: Any) -> str | None:
-    """Layout of something like 24 rotations a row; None for anything else, "" where it is not known."""
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.size:
-        return None
-    if value.shape[-3:] == (24, 3, 3):
-        return "matrices"
-    if value.shape[-2:] == (24, 6):
-        return ""
-    if value.shape[-2:] == (24, 3):
-        angles = _TURNS.search(name.lower()) and "joint" not in name.lower()
-        return "axis-angle" if angles else None
-    return POSE_SIZES.get(value.shape[-1]) if value.ndim in (1, 2) else None
-
-
-def _is_betas(name: str) -> bool:
-    return name.split("/")[-1] in (
-        "pred_betas",
-        "betas",
-        "shape",
-        "pred_shape",
-        "smpl_betas",
-        "pred_smpl_betas",
-    )
-
-
-def _dotted(name: str) -> str:
-    return name.replace("/", ".")
-
-
-def _quoted(layout: str) -> str:
-    return f"'{layout}'" if "|" in layout else layout
 
 
 def nearest(fields: Mapping[str, Any], container: str, count: int = 3) -> list[Near]:

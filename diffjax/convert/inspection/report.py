@@ -120,7 +120,8 @@ def _nearest(found: dict[str, Any], width: int) -> list[str]:
 
 def _end(found: dict[str, Any], width: int) -> list[str]:
     """What to do with it."""
-    note = textwrap.wrap(f"mind: {found['note']}", width) if found["note"] else []
+    said = f"mind: {found['note']}" if found["command"] else found["note"]
+    note = textwrap.wrap(said, width, break_long_words=False, break_on_hyphens=False)
     if found["format"] is None:
         return textwrap.wrap(
             "docs/data.md lists what can be read; a dump of arrays needs a pose of 24 rotations a row "

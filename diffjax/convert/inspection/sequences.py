@@ -33,12 +33,10 @@ def _sequence_names(found: list[roles.Part]) -> np.ndarray | None:
 
 
 def _frame_numbers(found: list[roles.Part]) -> np.ndarray | None:
-    part, image = roles.one(found, "frame"), roles.one(found, "image")
-    if part is not None and part.value.dtype.kind in "iuf":
-        return np.nan_to_num(part.value.ravel()).astype(np.int64)
-    if image is None or image.value.dtype.kind not in "US":
+    part = roles.one(found, "frame")
+    if part is None or part.value.dtype.kind not in "iuf":
         return None
-    return image_names.frames(words(image.value)).frame
+    return np.nan_to_num(part.value.ravel()).astype(np.int64)
 
 
 def frames(found: list[roles.Part], fields: Mapping[str, Any]) -> list[Finding]:

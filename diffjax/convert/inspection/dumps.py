@@ -1,0 +1,132 @@
+"""Dumps of arrays: something like a pose, and the options of `generic` that name it."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from diffjax.convert.inspection import formats
+
+_BARE = ("array", "value")
+"""What an array without a name is called here."""
+_TURNS = re.compile(r"pose|theta|rot|orient|^array$|^value$")
+POSE_SIZES = {72: "axis-angle", 216: "matrices", 144: ""}
+"""Numbers a row that look like 24 rotations, and their layout; 6D has several and no file says which."""
+_CHOOSE = (
+    "the layout must be chosen, 6d-columns, 6d-interleaved or 6d-rows: "
+    "it is in no file, ask the program that wrote it"
+)
+_CORNERS = "bbox_px are left, top, width, height: leave theirs out if they are corners"
+_FIELDS = {
+    "bbox_px": "bbox_px bbox bboxes box boxes bbox_xywh pred_bbox pred_bboxes",
+    "image": "image images imgname imgnames img_name img_names img_path image_path image_paths "
+    "image_name image_names file_name filename filenames",
+    "sequence": "sequence sequences seq_name sequence_name",
+    "frame": "frame frames frame_id frame_ids",
+}
+"""Names under which dumps hold fields of ours."""
+
+
+def generic(fields: Mapping[str, Any]) -> formats.Format | None:
+    """A row for a dump whose pose is found by its size."""
+    poses = {
+        name: layout for name in fields if (layout := layout_of(name, fields[name])) is not None
+    }
+    if not poses:
+        return _in_parts(fields)
+    name = max(poses, key=lambda name: ("pred" in name, "pose" in name.lower(), -len(name)))
+    layout = poses[name] or "{six}"
+    betas = next((name for name in fields if is_betas(name)), "")
+    options = f"--pose-field {_dotted(name)} " if name not in _BARE else ""
+    options += f"--layout {layout}"
+    more, mind = _further(fields, len(fields[name]), betas)
+    notes = [*([] if poses[name] else [_CHOOSE]), *mind]
+    return formats.Format(
+        "generic",
+        "dump of arrays with poses",
+        name,
+        f"pose={name} betas={betas}" if betas else f"pose={name}",
+        f"generic --source {{path}} {options}{more} --out {{out}}",
+        "; ".join(notes),
+    )
+
+
+def _in_parts(fields: Mapping[str, Any]) -> formats.Format | None:
+    """A dump whose root and body are two fields."""
+    roots = [name for name in fields if name.endswith(("global_orient", "root_orient"))]
+    bodies = [name for name in fields if name.endswith(("body_pose", "pose_body"))]
+    betas = next((name for name in fields if is_betas(name)), "")
+    if not roots or not bodies:
+        return None
+    joined = f"{_dotted(roots[0])}+{_dotted(bodies[0])}"
+    matrices = np.shape(fields[bodies[0]])[-2:] == (3, 3)
+    more, mind = _further(fields, len(np.atleast_1d(fields[bodies[0]])), betas)
+    return formats.Format(
+        "generic",
+        "dump of arrays with poses in two parts",
+        f"{roots[0]} {bodies[0]}",
+        f"root={roots[0]} body={bodies[0]}" + (f" betas={betas}" if betas else ""),
+        f"generic --source {{path}} --pose-field {joined} --layout "
+        f"{'matrices' if matrices else 'axis-angle'}{more} --out {{out}}",
+        "; ".join(mind),
+    )
+
+
+def layout_of(name: str, value: Any) -> str | None:
+    """Layout of something like 24 rotations a row; None for anything else, "" where it is not known."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.size:
+        return None
+    if value.shape[-3:] == (24, 3, 3):
+        return "matrices"
+    if value.shape[-2:] == (24, 6):
+        return ""
+    if value.shape[-2:] == (24, 3):
+        angles = _TURNS.search(name.lower()) and "joint" not in name.lower()
+        return "axis-angle" if angles else None
+    return POSE_SIZES.get(value.shape[-1]) if value.ndim in (1, 2) else None
+
+
+def is_betas(name: str) -> bool:
+    return name.split("/")[-1] in (
+        "pred_betas",
+        "betas",
+        "shape",
+        "pred_shape",
+        "smpl_betas",
+        "pred_smpl_betas",
+    )
+
+
+def _further(fields: Mapping[str, Any], rows: int, betas: str) -> tuple[str, list[str]]:
+    """Options for what is no pose, and what to mind of them."""
+    more = _more(fields, rows)
+    options = f" --betas-field {_dotted(betas)}" if betas else ""
+    options += f" --fields {' '.join(more)}" if more else ""
+    return options, [_CORNERS] if any(pair.startswith("bbox_px=") for pair in more) else []
+
+
+def _more(fields: Mapping[str, Any], rows: int) -> list[str]:
+    """OURS=THEIRS of what looks like boxes, images, sequences and frames of these people."""
+    found: dict[str, str] = {}
+    for name, value in fields.items():
+        last = name.split("/")[-1].lower()
+        ours = next((ours for ours, names in _FIELDS.items() if last in names.split()), "")
+        if ours and ours not in found and _fits(ours, value, rows):
+            found[ours] = f"{ours}={_dotted(name)}"
+    return list(found.values())
+
+
+def _fits(ours: str, value: Any, rows: int) -> bool:
+    if not isinstance(value, np.ndarray) or value.shape[:1] != (rows,):
+        return False
+    if ours == "bbox_px":
+        box = value.shape == (rows, 4) and value.dtype.kind in "fiu"
+        return box and bool((value[:, 2:] > 0).all() and np.isfinite(value).all())
+    return value.ndim == 1 and value.dtype.kind in ("iu" if ours == "frame" else "US")
+
+
+def _dotted(name: str) -> str:
+    """As `generic` names it, in a line that is yet to be filled in."""
+    return shlex.quote(name.replace("/", ".")).replace("{", "{{").replace("}", "}}")
