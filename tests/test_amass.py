@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from diffjax.convert import motion as motion_files
 from diffjax.data import amass
 
 _T = 6
@@ -145,3 +146,50 @@ def test_arrays_need_no_file(tmp_path):
     np.testing.assert_array_equal(motion.poses, amass.read_motion(path, up="z").poses)
     with pytest.raises(ValueError, match=r"^here: field trans"):
         amass.motion_from_arrays({**arrays, "trans": np.zeros(3)}, "here")
+
+
+def _standing(tmp_path, up, frames=40, name="s"):
+    """Upright people who turn about."""
+    rng = np.random.default_rng(0)
+    about = Rotation.from_rotvec(np.linspace(0, 5, frames)[:, None] * np.array([0.0, 1, 0]))
+    root = about if up == "y" else Rotation.from_euler("x", 90, degrees=True) * about
+    poses = np.concatenate([root.as_rotvec(), rng.normal(0, 0.2, (frames, 69))], -1)
+    folder = tmp_path / name
+    folder.mkdir()
+    path, _ = _file(folder, poses=poses, trans=np.zeros((frames, 3)))
+    return path
+
+
+@pytest.mark.parametrize(("there", "said"), [("y", "z"), ("z", "y")])
+def test_bodies_that_stand_along_another_axis_than_said_are_refused(tmp_path, there, said):
+    path, out = _standing(tmp_path, there), tmp_path / "out.npz"
+    with pytest.raises(ValueError, match=rf"the bodies stand along \+{there}.*give --up {there}"):
+        motion_files.convert(path, out, up=said)
+    assert not out.exists()
+    motion_files.convert(path, out, up=there)
+    up = Rotation.from_rotvec(amass.read_motion(out).poses[:, 0]).as_matrix()[:, :, 1]
+    np.testing.assert_allclose(up, np.tile([0, 1, 0], (40, 1)), atol=1e-5)
+    motion_files.convert(path, out, up=said, allow_mismatch=True)
+
+
+def test_one_recording_of_another_axis_among_many_is_named_and_few_frames_only_warned_of(tmp_path):
+    said = []
+    root = tmp_path / "all"
+    root.mkdir()
+    for name in "abc":
+        _standing(root, "y" if name == "c" else "z", name=name)
+    motion_files.convert_motion(root, tmp_path / "out", up="z", say=said.append)
+    assert "do not stand along +z in c/walk_poses.npz: lying" in said[0]
+    said.clear()
+    few = _standing(tmp_path, "y", frames=5)
+    motion_files.convert_motion(few, tmp_path / "few.npz", up="z", say=said.append)
+    assert "WARNING: give --up y" in said[0]
+
+
+def test_bodies_that_stand_along_no_axis_are_let_through(tmp_path):
+    roots = Rotation.from_quat(np.random.default_rng(0).normal(size=(60, 4))).as_rotvec()
+    poses = np.concatenate([roots, np.zeros((60, 69))], -1)
+    path, _ = _file(tmp_path, poses=poses, trans=np.zeros((60, 3)))
+    said = []
+    motion_files.convert_motion(path, tmp_path / "out.npz", up="z", say=said.append)
+    assert len(said) == 1

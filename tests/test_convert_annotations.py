@@ -156,6 +156,158 @@ def test_bad_dumps_are_refused(tmp_path, case):
     assert str(tmp_path / "d.npz") in str(error.value)
 
 
+def _read_dump(tmp_path, say=_silent, arrays=None, **options):
+    np.savez(tmp_path / "d.npz", **(arrays or {}))
+    return generic.read_generic(tmp_path / "d.npz", say=say, **options)
+
+
+def test_fields_of_a_dump_that_are_left_behind_are_listed_with_the_option_that_takes_them(tmp_path):
+    arrays = {
+        "pose": files.matrices(),
+        "imgname": np.array([f"{i}.jpg" for i in range(_N)]),
+        "bbox": np.ones((_N, 4)),
+        "joints2d": np.ones((_N, 17, 3)),
+        "pred_cam": np.ones((_N, 3)),
+        "bones": np.ones((3, 4)),
+    }
+    said = []
+    _read_dump(tmp_path, said.append, arrays)
+    text = "\n".join(said)
+    assert (
+        f"not used: bbox ({_N}, 4), bones (3, 4), imgname ({_N},), joints2d ({_N}, 17, 3)" in text
+    )
+    for part in ("image=imgname", "bbox_px=bbox", "keypoints2d=joints2d keypoints2d_set="):
+        assert part in text
+    assert "--weak-camera pred_cam" in text
+    assert "bones" not in said[-2]
+    said.clear()
+    del arrays["bones"], arrays["pred_cam"]
+    fields = {"image": "imgname", "bbox_px": "bbox", "keypoints2d": "joints2d"}
+    _read_dump(tmp_path, said.append, arrays, fields=fields)
+    assert not any("not used" in line for line in said)
+
+
+def _bent(people):
+    """(N, 24, 3, 3): knees and elbows bent as people's are."""
+    vectors = np.random.default_rng(3).normal(0, 0.1, (people, 24, 3))
+    for joint, axis, sign in ((4, 0, 1), (5, 0, 1), (18, 1, -1), (19, 1, 1)):
+        vectors[:, joint, axis] = sign * np.linspace(0.5, 1.5, people)
+    return Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(people, 24, 3, 3)
+
+
+def _six_of(matrices, layout):
+    first = matrices[..., :2, :] if layout == "6d-rows" else np.swapaxes(matrices[..., :2], -1, -2)
+    return first.reshape(len(matrices), 144)
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"), [("6d-rows", "6d-columns"), ("6d-columns", "6d-rows")]
+)
+def test_6d_of_rows_and_of_columns_are_told_apart_by_knees_and_elbows(tmp_path, stored, asked):
+    arrays = {"pose": _six_of(_bent(20), stored)}
+    with pytest.raises(ValueError, match=f"knees and elbows .* in 100% as {stored}, give --layout"):
+        _read_dump(tmp_path, arrays=arrays, layout=asked)
+    said = []
+    _read_dump(tmp_path, said.append, arrays, layout=asked, allow_mismatch=True)
+    assert any("(allowed mismatch)" in line for line in said)
+    said.clear()
+    found = _read_dump(tmp_path, said.append, arrays, layout=stored)
+    assert files.apart(found["pose"], _bent(20)) < 1e-5
+    assert not any("knees" in line for line in said)
+    said.clear()
+    _read_dump(tmp_path, said.append, {"pose": arrays["pose"][:3]}, layout=asked)
+    assert f"WARNING: give --layout {stored}" in said[0]
+
+
+def test_transposed_matrices_are_told_by_knees_and_elbows(tmp_path):
+    with pytest.raises(ValueError, match="in 100% as transposed"):
+        _read_dump(tmp_path, arrays={"pose": np.swapaxes(_bent(20), -1, -2)})
+
+
+def test_a_folder_is_no_dump_and_its_files_are_named(tmp_path):
+    (tmp_path / "a.npz").touch()
+    with pytest.raises(ValueError, match=r"wanted one file, found a folder with a\.npz"):
+        generic.read_generic(tmp_path, say=_silent)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "message"),
+    [
+        ("keypoints2d", "bbox", rf"wanted \(people, keypoints, 3\), found \({_N}, 4\)"),
+        ("keypoints3d", "bbox", r"wanted \(people, keypoints, 4\)"),
+        ("keypoints2d", "nosuch", "the file has no field nosuch; it has bbox, pose"),
+        ("bogus", "bbox", "wanted one of pred_betas, pred_cam_t, .*keypoints2d_set"),
+    ],
+)
+def test_fields_that_do_not_fit_are_refused_in_words(tmp_path, ours, theirs, message):
+    arrays = {"pose": files.matrices(), "bbox": np.ones((_N, 4))}
+    with pytest.raises(ValueError, match=message):
+        _read_dump(tmp_path, arrays=arrays, fields={ours: theirs})
+
+
+def _crops(tmp_path, say=_silent, weak=None, **options):
+    box = np.stack([np.linspace(10, 300, _N), np.linspace(20, 90, _N), *np.full((2, _N), 80.0)], -1)
+    box[:, 3] = np.linspace(150, 300, _N)
+    weak = np.tile([0.9, 0.05, -0.1], (_N, 1)) if weak is None else weak
+    arrays = {
+        "pose": files.matrices(),
+        "box": box,
+        "cam": weak,
+        "wh": np.tile([640.0, 480], (_N, 1)),
+    }
+    options = {"fields": {"bbox_px": "box"}, "image_size": (640.0, 480.0)} | options
+    return box, weak, _read_dump(tmp_path, say, arrays, weak_camera="cam", **options)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.2])
+def test_weak_cameras_hold_in_the_square_crop_and_become_the_full_images(tmp_path, scale):
+    box, weak, found = _crops(tmp_path, crop_scale=scale)
+    points = np.random.default_rng(0).normal(0, 0.3, (_N, 5, 3)) * [1, 1, 0]
+    side = scale * box[:, 2:].max(-1)[:, None, None]
+    in_crop = weak[:, None, :1] * (points[..., :2] + weak[:, None, 1:])
+    wanted = (box[:, :2] + box[:, 2:] / 2)[:, None] + in_crop * side / 2
+    place = points + found["cam_t"][:, None]
+    pixels = (
+        found["focal_px"][:, None] * place[..., :2] / place[..., 2:] + found["center_px"][:, None]
+    )
+    np.testing.assert_allclose(pixels, wanted, atol=0.01)
+    np.testing.assert_array_equal(found["focal_px"], 5000)
+    np.testing.assert_array_equal(found["image_size_px"][0], [640, 480])
+    _, _, near = _crops(tmp_path, crop_scale=scale, focal=1000.0)
+    np.testing.assert_allclose(near["cam_t"][:, 2], found["cam_t"][:, 2] / 5, rtol=1e-5)
+
+
+def test_weak_cameras_take_image_sizes_of_the_file(tmp_path):
+    _, _, wanted = _crops(tmp_path)
+    fields = {"bbox_px": "box", "image_size_px": "wh"}
+    _, _, found = _crops(tmp_path, image_size=None, fields=fields)
+    np.testing.assert_allclose(found["cam_t"], wanted["cam_t"])
+
+
+def test_weak_cameras_need_crop_and_image_and_a_positive_scale(tmp_path):
+    with pytest.raises(ValueError, match=r"give --fields bbox_px=NAME"):
+        _crops(tmp_path, fields={})
+    with pytest.raises(ValueError, match=r"image_size_px=NAME, or --image-size W H"):
+        _crops(tmp_path, image_size=None)
+    with pytest.raises(ValueError, match=r"wanted \[s, tx, ty\] with s above 0"):
+        _crops(tmp_path, weak=np.tile([-0.1, 0.05, 0.9], (_N, 1)))
+    with pytest.raises(ValueError, match=r"wanted above 0"):
+        _crops(tmp_path, focal=-1.0)
+    with pytest.raises(ValueError, match=r"wanted it or --cam-t-field"):
+        _crops(tmp_path, cam_t_field="cam")
+    with pytest.raises(ValueError, match=r"wanted --weak-camera beside them"):
+        _read_dump(tmp_path, arrays={"pose": files.matrices()}, focal=500.0)
+
+
+def test_corners_as_boxes_of_weak_cameras_are_asked_about(tmp_path):
+    corners = np.tile([400.0, 250, 500, 450], (_N, 1))
+    arrays = {"pose": files.matrices(), "xyxy": corners, "cam": np.ones((_N, 3))}
+    said = []
+    options = {"fields": {"bbox_px": "xyxy"}, "image_size": (640.0, 480.0), "weak_camera": "cam"}
+    _read_dump(tmp_path, said.append, arrays, **options)
+    assert any("are they corners (x1 y1 x2 y2)?" in line for line in said)
+
+
 # --- EFT -----------------------------------------------------------------------------------------
 
 

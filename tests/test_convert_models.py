@@ -131,6 +131,26 @@ def test_a_regressor_must_fit_set_and_mesh(tmp_path):
     assert smpl.load_regressor(tmp_path / "r.pkl", "h36m17", 60).shape == (17, 60)
 
 
+def test_regressors_of_a_file_that_is_already_clean_are_kept(tmp_path, rng):
+    own = rng.normal(size=(17, 60)).astype(np.float32)
+    arrays = _smpl_arrays(rng) | {"regressor_h36m17": own, "regressor_odd": own}
+    np.savez(tmp_path / "clean.npz", **arrays)
+    said = []
+    again = smpl.convert_smpl(tmp_path / "clean.npz", say=said.append)
+    np.testing.assert_array_equal(again["regressor_h36m17"], own)
+    assert "regressor_odd" not in again
+    assert any("its own regressor_h36m17 are kept" in line for line in said)
+    assert any("left out: odd" in line for line in said)
+    np.save(tmp_path / "other.npy", own + 1)
+    given = smpl.convert_smpl(
+        tmp_path / "clean.npz", {"h36m17": tmp_path / "other.npy"}, say=_silent
+    )
+    np.testing.assert_array_equal(given["regressor_h36m17"], own + 1)
+    np.savez(tmp_path / "clean.npz", **arrays | {"regressor_h36m17": own[:, :50]})
+    with pytest.raises(ValueError, match=r"regressor h36m17: wanted shape \(17, 60\), found"):
+        smpl.convert_smpl(tmp_path / "clean.npz", say=_silent)
+
+
 def _pose24(clean, rotation, betas):
     model = body.body_from_arrays(
         clean["v_template"], clean["shapedirs"], clean["posedirs"], clean["J_regressor"],

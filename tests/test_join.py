@@ -308,3 +308,66 @@ def test_everyone_in_one_image_cannot_exhaust_the_memory():
         ValueError, match=r"keypoints.npz: field image: wanted few people .* found 36000000 pairs"
     ):
         joined(one, two, by="box")
+
+
+def bare():
+    """Estimates of a dump: no image, no box."""
+    return {k: v for k, v in known().items() if k not in ("bbox_px", "image")}
+
+
+@pytest.mark.parametrize("left", [(), ("image",), ("bbox_px",)])
+def test_rows_are_never_guessed_where_only_one_file_knows_whose_they_are(left):
+    other = {k: v for k, v in evidence([3, 1, 0, 2]).items() if k not in left}
+    with pytest.raises(
+        ValueError, match=r"the estimates \(hmr.npz\) have no image or bbox_px; .*--by row if"
+    ):
+        joined(bare(), other)
+    with pytest.raises(
+        ValueError, match=r"the evidence \(keypoints.npz\) has no image or bbox_px.*--by row if"
+    ):
+        joined(known() | named(["p"] * 4, [1, 1, 2, 3]), {"features": np.ones((4, 2))})
+    assert len(joined(bare(), other, by="row")["pred_pose"]) == 4
+
+
+def test_names_of_different_kinds_prove_no_order():
+    one = bare() | named(["p"] * 4, [1, 2, 3, 4])
+    with pytest.raises(ValueError, match="nothing unique to join by"):
+        joined(one, evidence([3, 1, 0, 2]))
+
+
+def test_rows_that_nobody_can_check_are_joined_with_a_warning():
+    said = []
+    joined(bare(), plain([3, 2, 1, 0]), said.append)
+    assert "WARNING: joined by row, and nothing proves it" in said[0]
+    assert "keypoints of other people" in said[0]
+
+
+def test_rows_whose_boxes_agree_are_proven_without_names_and_shuffled_ones_are_refused():
+    one = {k: v for k, v in known().items() if k != "image"}
+    apart = BOXES + np.arange(4)[:, None] * [400, 0, 0, 0]
+    one["bbox_px"] = np.float32(apart)
+    two = {k: v for k, v in evidence().items() if k != "image"} | {"bbox_px": one["bbox_px"]}
+    said = []
+    joined(one, two, said.append)
+    assert "agree, so rows are joined" in said[0]
+    two["bbox_px"] = np.asarray(apart[[1, 0, 3, 2]], np.float32)
+    with pytest.raises(ValueError, match="nothing unique to join by"):
+        joined(one, two)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_boxes_stored_as_corners_are_named(side):
+    sides = [known(), evidence([3, 1, 0, 2])]
+    for one in sides:
+        one["bbox_px"] = np.float32(one["bbox_px"] + [300, 200, 0, 0])
+    sides[side]["bbox_px"][:, 2:] += sides[side]["bbox_px"][:, :2]
+    name = ("hmr.npz", "keypoints.npz")[side]
+    with pytest.raises(ValueError, match=f"{name}: field bbox_px: are the boxes corners"):
+        joined(*sides)
+
+
+def test_exactly_half_is_too_few():
+    box = BOXES + np.array([[0, 0, 0, 0], [0, 0, 0, 0], [3000, 0, 0, 0], [3000, 0, 0, 0]])
+    one = estimates([f"data/{image}" for image in IMAGES], box)
+    with pytest.raises(ValueError, match="2 of 4 people match"):
+        joined(one, evidence())

@@ -11,7 +11,7 @@ from diffjax.convert.matching import By
 from diffjax.data import checks, records
 
 _FAR = 0.1  # Median IoU below which people joined by name or row are others.
-_LEAST = 0.5  # Of the people of the smaller file.
+_LEAST = 0.5  # Of the people of the smaller file; more must match.
 
 
 def join(
@@ -34,7 +34,10 @@ def join(
     checks.check(estimates, estimates_name)
     checks.check(evidence, evidence_name, estimate=False)
     estimates, evidence = _plain(estimates), _plain(evidence)
+    _check_corners(estimates, evidence, estimates_name, evidence_name, allow_mismatch, say)
     match = _choose(estimates, evidence, estimates_name, evidence_name, by, min_iou, allow_mismatch)
+    if by == "auto" and match.how == "by row":
+        say(_unproven(estimates, evidence, evidence_name))
     say(_summary(match, estimates, evidence, estimates_name, evidence_name, keep_unmatched))
     here = _rows(estimates, match.rows)
     there = _rows(evidence, match.others)
@@ -65,7 +68,8 @@ def convert(
         estimates: Annotation set with pred_pose and pred_betas, .npz or a folder of shards.
         evidence: What another convert command wrote without estimates, .npz.
         out: The annotation set to write, .npz.
-        by: row (same order), frame (sequence, frame, subject), box (same image, overlapping boxes).
+        by: row (same order), frame (sequence, frame, subject), box (same image, overlapping boxes);
+            auto takes rows only where names or boxes of both agree, or neither file has any.
         min_iou: Least overlap of boxes, intersection over union.
         focal: Focal length in pixels where the files have none; HMR's convention is 5000.
         keep_unmatched: Keep people without evidence, their keypoints with confidence 0.
@@ -93,6 +97,37 @@ def with_focal(
     if "image_size_px" in fields and "center_px" not in {**fields, **(other or {})}:
         fields["center_px"] = np.asarray(fields["image_size_px"], np.float32) / 2
     return fields
+
+
+def _check_corners(
+    estimates: dict[str, Any],
+    evidence: dict[str, Any],
+    estimates_name: str,
+    evidence_name: str,
+    allow_mismatch: bool,
+    say: Callable[[str], None],
+) -> None:
+    found = matching.corner_side(estimates, evidence, evidence_name)
+    if found is None:
+        return
+    side, as_is, other = found
+    name = (estimates_name, evidence_name)[side]
+    finding = (
+        f"{name}: field bbox_px: are the boxes corners (x1 y1 x2 y2)? Taken so, they overlap the other "
+        f"file's by {other:.2f} (median IoU), as they are by {as_is:.2f}"
+    )
+    pairing.judge(False, finding, "wanted left, top, width, height", allow_mismatch, say)
+
+
+def _unproven(estimates: dict[str, Any], evidence: dict[str, Any], where: str) -> str:
+    """What is said of rows that nobody asked for."""
+    if matching.identity(estimates) and matching.identity(evidence):
+        several = " (people of one image by their order)" if "image" in evidence else ""
+        return f"{where}: the names or boxes of every row agree, so rows are joined{several}"
+    text = f"{where}: WARNING: joined by row, and nothing proves it: neither file has image, frame or bbox_px"
+    if "keypoints2d" in evidence or "labels2d" in evidence:
+        text += "; keypoints of other people would pull every estimate astray"
+    return text
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:
@@ -123,12 +158,28 @@ def _choose(
     for match in found:
         if allow_mismatch and len(match.rows):
             return match
+    lacking = _lacking(estimates, evidence, estimates_name, evidence_name)
     counts = f"{overlap.count(estimates)} people there and {overlap.count(evidence)} here"
     known = f"{_known(estimates)} there and {_known(evidence)} here"
     raise ValueError(
         f"{evidence_name}: wanted the people of {estimates_name}, found "
-        f"{'; '.join(problems) or f'nothing unique to join by ({by}; {counts}; {known})'}; see "
+        f"{'; '.join(problems) or f'nothing unique to join by ({by}; {counts}; {known})'}; {lacking}see "
         "scripts/convert.py join --help for --by, --min-iou and --allow-mismatch"
+    )
+
+
+def _lacking(
+    estimates: dict[str, Any], evidence: dict[str, Any], estimates_name: str, evidence_name: str
+) -> str:
+    """What one file does not know of its people and the other does."""
+    bare = [not {"image", "bbox_px", "frame"} & set(side) for side in (estimates, evidence)]
+    if bare[0] == bare[1]:
+        return ""
+    what, name = (("estimates", estimates_name), ("evidence", evidence_name))[bare[1]]
+    verb = "have" if bare[0] else "has"
+    return (
+        f"the {what} ({name}) {verb} no image or bbox_px; give them (generic --fields image=... "
+        "bbox_px=...), or say --by row if rows really belong together; "
     )
 
 
@@ -136,7 +187,7 @@ def _problem(
     match: matching.Match, estimates: dict[str, Any], evidence: dict[str, Any], min_iou: float
 ) -> str | None:
     fewer, matched = min(map(overlap.count, (estimates, evidence))), len(match.rows)
-    if matched < max(1, _LEAST * fewer):
+    if matched <= _LEAST * fewer:
         boxes = f" at an IoU of {min_iou:g} or more" if "box" in match.how else ""
         return f"{matched} of {fewer} people match{boxes}"
     shared = match.iou[np.isfinite(match.iou)]

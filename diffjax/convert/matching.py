@@ -10,6 +10,9 @@ from diffjax.convert import overlap
 By = Literal["auto", "row", "frame", "box"]
 Fields = overlap.Fields
 
+_IDENTITY = ("image", "sequence", "frame", "subject", "bbox_px")
+_AGREE = 0.3  # Least overlap of boxes that prove a row.
+_SAMPLE = 500  # People whose boxes are looked at for corners.
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -28,8 +31,8 @@ class Match(NamedTuple):
 def matches(one: Fields, two: Fields, by: By, min_iou: float, where: str) -> Iterator[Match]:
     """Every way the fields allow, the strongest first; `where` names the second file.
 
-    Keys are used where they are unique on both sides; rows, unless they are asked for, where no row is
-    of another image or frame.
+    Keys are used where they are unique on both sides; rows, unless they are asked for, only where names
+    or boxes of every row agree, or where neither file knows anything of whose rows they are.
     """
     found = False
     for how, ids in _keys(one, two) if by in ("auto", "frame") else ():
@@ -51,14 +54,64 @@ def matches(one: Fields, two: Fields, by: By, min_iou: float, where: str) -> Ite
                 yield _match(one, two, rows, others, "by image")
     rows = np.arange(overlap.count(one))
     same = len(rows) == overlap.count(two)
-    if same and (by == "row" or (by == "auto" and _in_order(one, two))):
+    if same and (by == "row" or (by == "auto" and _in_order(one, two, min_iou))):
         yield _match(one, two, rows, rows, "by row")
 
 
-def _in_order(one: Fields, two: Fields) -> bool:
-    """Whether nothing says that rows are not of the same people."""
+def identity(fields: Fields) -> list[str]:
+    """The fields that tell whose rows these are."""
+    return [name for name in _IDENTITY if name in fields]
+
+
+def _in_order(one: Fields, two: Fields, min_iou: float) -> bool:
+    """Whether rows are proven to be of the same people, or nothing is known of either file's."""
+    if not identity(one) and not identity(two):
+        return True
     named = any(name in one and name in two for name in ("image", "frame"))
-    return not named or (any(True for _ in _places(one, two)) and not other_places(one, two))
+    if named and (other_places(one, two) or not any(True for _ in _places(one, two))):
+        return False
+    if not _has_boxes(one, two):
+        return named
+    shared = overlap.iou(*overlap.alike(one, two))
+    return bool((shared >= max(min_iou, _AGREE)).mean() > 0.5)
+
+
+def corner_side(one: Fields, two: Fields, where: str) -> tuple[int, float, float] | None:
+    """Which file's `bbox_px` (0 or 1) fits the other's people better as corners x1 y1 x2 y2.
+
+    With the median of the best IoU of each person, as boxes are and as corners.
+    """
+    if not _has_boxes(one, two):
+        return None
+    pairs = _neighbours(one, two, where)
+    as_is = _median_best(one, two, pairs)
+    for side, (first, second) in enumerate(
+        ((overlap.from_corners(one), two), (one, overlap.from_corners(two)))
+    ):
+        if first is not None and second is not None:
+            other = _median_best(first, second, pairs)
+            if other >= 0.5 and other > as_is + 0.2:
+                return side, as_is, other
+    return None
+
+
+def _neighbours(one: Fields, two: Fields, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of some people of the first file and all of the second that may be the same."""
+    people = overlap.count(one)
+    some = np.unique(np.linspace(0, people - 1, min(people, _SAMPLE)).astype(int))
+    for _, (first, second) in _places(one, two):
+        rows, others = overlap.image_pairs(first[some], second, where)
+        return some[rows], others
+    return (some, some) if people == overlap.count(two) else (some[:0], some[:0])
+
+
+def _median_best(one: Fields, two: Fields, pairs: tuple[np.ndarray, np.ndarray]) -> float:
+    first, second = overlap.alike(one, two)
+    shared = overlap.iou(first[pairs[0]], second[pairs[1]])
+    known = np.isfinite(shared)
+    best = np.full(len(first), -1.0)
+    np.maximum.at(best, pairs[0][known], shared[known])
+    return float(np.median(best[best >= 0])) if (best >= 0).any() else 0.0
 
 
 def other_places(one: Fields, two: Fields) -> int:

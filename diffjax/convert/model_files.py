@@ -7,6 +7,9 @@ import numpy as np
 from diffjax import skeleton, unpickle
 from diffjax.convert import smplh
 
+REGRESSOR = "regressor_"
+"""What names of keypoint regressors in a body file begin with."""
+
 _LARGEST = 1e6
 """Of any number but the root's parent: what is larger is damaged."""
 
@@ -26,6 +29,15 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     found = {key: _numbers(arrays[key], key, where) for key in unpickle.SMPL_KEYS if key in arrays}
     _refuse_others(found, where)
     return found
+
+
+def read_regressors(path: str | Path) -> dict[str, object]:
+    """Keypoint regressors of a clean body file, by the names of their sets; nothing of an official file."""
+    if Path(path).suffix == ".pkl":
+        return {}
+    names = [name for name in unpickle.check_npz(path, objects=True) if name.startswith(REGRESSOR)]
+    arrays = unpickle.load_npz(path, names) if names else {}
+    return {name.removeprefix(REGRESSOR): array for name, array in arrays.items()}
 
 
 def _numbers(value: object, name: str, where: str) -> np.ndarray:

@@ -54,6 +54,20 @@ def alike(one: Fields, two: Fields) -> tuple[np.ndarray, np.ndarray]:
     return _squares(first), _squares(second)
 
 
+def from_corners(fields: Fields) -> Fields | None:
+    """The fields with `bbox_px` taken as x1, y1, x2, y2; None where that makes no boxes."""
+    if "bbox_px" not in fields:
+        return None
+    box = np.asarray(fields["bbox_px"], np.float64)
+    size = box[:, 2:] - box[:, :2]
+    if not (size > 0).all(-1).mean() > 0.9:
+        return None
+    box = np.where(
+        (size > 0).all(-1, keepdims=True), np.concatenate([box[:, :2], size], -1), np.nan
+    )
+    return {**fields, "bbox_px": box}
+
+
 def _square(box: np.ndarray) -> bool:
     known = box[np.isfinite(box).all(-1), 2:]
     return bool((np.abs(known[:, 0] - known[:, 1]) <= 0.01 * known.max(-1)).all())

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax import rotations
-from diffjax.convert import finite, parsing
+from diffjax.convert import finite, pairing, parsing
+from diffjax.convert.inspection import poses, roles
 
 Layout = Literal["axis-angle", "matrices", "6d-columns", "6d-interleaved", "6d-rows"]
 """How 24 rotations are stored: 72, 216 or, in 6D, 144 numbers."""
@@ -24,6 +25,12 @@ _SIX = (
     "4D-Humans, ScoreHMR), 6d-interleaved (the columns' numbers take turns: SPIN, mmhuman3d, VIBE) or "
     "6d-rows (the first two rows: PyTorch3D), found none; ask the program that wrote them"
 )
+_SURE = 20  # Bent knees and elbows from which on they are believed, not only mentioned.
+_FEW, _FEWER = (
+    0.25,
+    0.15,
+)  # Share of them that bends as people's do, of many and of some: chance has half.
+_LOOKED_AT = 4096  # Rows whose knees and elbows are looked at.
 _FAR = 1e-2
 """|R R^T - I| above which a matrix is no rotation: the limit of annotation sets."""
 
@@ -94,6 +101,51 @@ def _check_six(flat: np.ndarray, layout: Layout, where: str) -> None:
             f"{where}: wanted pairs of unit vectors in the layout {layout}, found a mean error of "
             f"{mine:.2g}, but of {theirs:.1g} in the layout {other}; give --layout {other}"
         )
+
+
+def check_bends(
+    flat: np.ndarray,
+    pose: np.ndarray,
+    layout: Layout | None,
+    where: str,
+    allow_mismatch: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Refuses poses whose knees and elbows bend backwards where another layout bends them as people's do.
+
+    Of few bent joints it is only said.
+    """
+    rows = np.unique(np.linspace(0, len(pose) - 1, min(len(pose), _LOOKED_AT)).astype(int))
+    mine, bent = _bends(pose[rows])
+    few = _FEW if bent >= 2 * _SURE else _FEWER
+    if mine > few or not bent:
+        return
+    if flat.shape[1] == 144:
+        names: list[Layout] = ["6d-columns", "6d-rows", "6d-interleaved"]
+        others = {n: _bends(_from_six(flat[rows], n))[0] for n in names if n != layout}
+        step = "give --layout {}"
+    else:
+        others = {"transposed": _bends(np.swapaxes(pose[rows], -1, -2))[0]}
+        step = "are all rotations {}?"
+    best = max(others, key=lambda name: others[name])
+    if others[best] < 1 - few:
+        return
+    finding = (
+        f"{where}: knees and elbows bend the way people's do in {mine:.0%} of {bent} bent joints, but in "
+        f"{others[best]:.0%} as {best}"
+    )
+    if bent < _SURE:
+        say(f"{finding}: WARNING: {step.format(best)}")
+    else:
+        pairing.judge(False, finding, step.format(best), allow_mismatch, say)
+
+
+def _bends(pose: np.ndarray) -> tuple[float, int]:
+    """Share of bent knees and elbows that bend as people's do, and their number; 0 where they are few."""
+    for finding in poses.findings([roles.Part("pose", "pose", pose)]):
+        if finding.name == "left/right":
+            return float(finding.values["share"]), int(finding.values["bent"])
+    return 0.0, 0
 
 
 def orthonormal(

@@ -5,6 +5,7 @@ No chumpy, SciPy or pickle is needed to read the result. The licence of the body
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,18 +44,20 @@ def convert_smpl(
 
     `regressors` maps names of keypoint sets to `.npy` files (K, V) that are stored beside them as
     `regressor_<name>`. For SMPL's own mesh, regressors of coco17, halpe26 and openpose25 are made
-    of its joints and of the vertices that stand for nose, eyes, ears and feet.
+    of its joints and of the vertices that stand for nose, eyes, ears and feet. Those that a clean body file
+    already has are kept.
     """
-    return _clean(model_files.read_arrays(path), str(path), regressors, betas, say)
+    return _clean(model_files.read_arrays(path), path, regressors, betas, say)
 
 
 def _clean(
     arrays: dict[str, np.ndarray],
-    where: str,
+    path: str | Path,
     regressors: Mapping[str, str | Path] | None,
     betas: int,
     say: Callable[[str], None],
 ) -> dict[str, np.ndarray]:
+    where = str(path)
     if arrays["kintree_table"].shape == (2, smplh.JOINTS):
         arrays = smplh.as_smpl(arrays, where)
         say(
@@ -67,18 +70,42 @@ def _clean(
         say(f"{where}: shapedirs has {found} components; the first {betas} are kept")
         clean["shapedirs"] = clean["shapedirs"][:, :, :betas]
     clean.update(_vertex_regressors(clean))
+    clean.update(_kept_regressors(path, regressors or {}, len(clean["v_template"]), say))
     for name, file in (regressors or {}).items():
         clean[f"regressor_{name}"] = load_regressor(file, name, len(clean["v_template"]))
     return clean
 
 
+def _kept_regressors(
+    path: str | Path, replaced: Mapping[str, Any], vertices: int, say: Callable[[str], None]
+) -> dict[str, np.ndarray]:
+    """Those of the file itself that no other is given for."""
+    stored = model_files.read_regressors(path)
+    unknown = sorted(set(stored) - set(skeleton.KEYPOINT_SETS))
+    if unknown:
+        say(f"{path}: regressors of unknown keypoint sets are left out: {', '.join(unknown)}")
+    kept = {
+        f"regressor_{name}": _fitting(stored[name], name, vertices, path)
+        for name in sorted(set(stored) - set(unknown) - set(replaced))
+    }
+    if kept:
+        say(f"{path}: its own {', '.join(kept)} are kept")
+    return kept
+
+
 def load_regressor(path: str | Path, name: str, vertices: int) -> np.ndarray:
     """The (K, V) regressor of keypoint set `name` from an `.npy` or a pickled array."""
-    wanted = (len(skeleton.keypoint_set(name)), vertices)
+    skeleton.keypoint_set(name)
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such regressor; check the path")
     load = unpickle.load_npy if Path(path).suffix == ".npy" else unpickle.load_pickle
-    matrix = finite.array(load(path), name, (None, None), str(path))
+    return _fitting(load(path), name, vertices, path)
+
+
+def _fitting(value: Any, name: str, vertices: int, path: str | Path) -> np.ndarray:
+    """The regressor as float32, refused unless it fits its keypoint set and the mesh."""
+    wanted = (len(skeleton.keypoint_set(name)), vertices)
+    matrix = finite.array(value, name, (None, None), str(path))
     if matrix.shape != wanted:
         raise ValueError(
             f"{path}: regressor {name}: wanted shape {wanted}, found {matrix.shape}; "
@@ -130,7 +157,7 @@ def convert(
             raise ValueError(f"--regressor: wanted NAME=FILE.npy, got {pair!r}")
     arrays = model_files.read_arrays(source)
     files = dict(pair.split("=", 1) for pair in regressor)
-    clean = _clean(arrays, str(source), files, 10, print)
+    clean = _clean(arrays, source, files, 10, print)
     if verify_with_smplx:
         smplx_check.verify(arrays, clean, str(source))
     records.save_arrays(out, clean)
