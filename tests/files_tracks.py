@@ -156,7 +156,7 @@ def write_pickle(path, content, protocol=3):
 
 def _aist_case(folder):
     path = write_pickle(folder / "gBR_sBM_cAll_d04_mBR0_ch01.pkl", aist_motion())
-    return made.Case(lambda out: aist.convert_aist(path, out, say=silent) and None, [path])
+    return made.Case(lambda out: aist.convert(path, out) and None, [path])
 
 
 def _amass_case(folder):
@@ -279,7 +279,7 @@ def smpl_motion(frames=5, seed=7):
 def _bvh_case(folder):
     path = folder / "walk.bvh"
     path.write_text(bvh_text(*smpl_motion(3)))
-    return made.Case(lambda out: bvh.convert_bvh(path, out, say=silent) and None, [path])
+    return made.Case(lambda out: bvh.convert(path, out) and None, [path])
 
 
 # --- SMPLify-X -----------------------------------------------------------------------------------

@@ -5,9 +5,11 @@ import json
 import pathlib
 import pickle
 
+import h5py
 import joblib
 import numpy as np
-import pytest
+import torch
+from scipy import io
 from scipy.spatial.transform import Rotation
 
 from diffjax import body
@@ -80,7 +82,6 @@ def _json(name, content):
 
 def _torch(name, content):
     def write(folder):
-        torch = pytest.importorskip("torch")
         as_tensors = {key: torch.as_tensor(value) for key, value in content.items()}
         torch.save({"state": as_tensors} if name.startswith("deep") else as_tensors, folder / name)
         return folder / name
@@ -90,7 +91,7 @@ def _torch(name, content):
 
 def _hdf5(name, **arrays):
     def write(folder):
-        with pytest.importorskip("h5py").File(folder / name, "w") as file:
+        with h5py.File(folder / name, "w") as file:
             for key, value in arrays.items():
                 file[key] = value
         return folder / name
@@ -102,9 +103,7 @@ def _matlab(folder):
     cells = np.empty((14, 1), object)
     for i in range(14):
         cells[i, 0] = np.ones((5, 84))
-    pytest.importorskip("scipy.io").savemat(
-        folder / "annot.mat", {"annot2": cells, "annot3": cells}
-    )
+    io.savemat(folder / "annot.mat", {"annot2": cells, "annot3": cells})
     return folder / "annot.mat"
 
 

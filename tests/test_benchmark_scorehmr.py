@@ -8,8 +8,6 @@ pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
 def test_the_authors_way_and_ours_make_the_same_fit(tmp_path):
-    pytest.importorskip("torch")
-    pytest.importorskip("smplx")
     figure = body.make_figure(2200)
     regressor = scorehmr.make_regressor(2200)
     setting = scorehmr.make_setting(figure, regressor, 4)

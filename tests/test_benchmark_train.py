@@ -28,8 +28,6 @@ def short(case, path):
 @pytest.mark.usefixtures("quick_to_compile")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_peers_have_the_same_loss_and_gradient_and_learn(people, case):
-    pytest.importorskip("torch")
-    pytest.importorskip("smplx")
     run = short(case, people)
     task = objective.make_task(run)
     for name in ("torch", "torch, as in tutorials"):
@@ -41,7 +39,8 @@ def test_peers_have_the_same_loss_and_gradient_and_learn(people, case):
 
 @pytest.mark.usefixtures("quick_to_compile")
 def test_other_weights_are_not_the_same_training(people):
-    torch = pytest.importorskip("torch")
+    import torch
+
     from diffjax.benchmarks import torch_train
 
     run = short(CASES[0], people)

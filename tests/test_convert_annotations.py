@@ -31,6 +31,24 @@ def test_every_fixture_converts(tmp_path, case):
 # --- generic dumps -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("shape", [(24, 3, 3), (216,)])
+def test_a_dump_of_one_person_needs_no_axis_of_rows(tmp_path, shape):
+    one = {"pose": files.matrices()[0].reshape(shape), "betas": np.arange(10.0), "t": np.ones(3)}
+    np.savez(tmp_path / "one.npz", **one)
+    found = generic.read_generic(tmp_path / "one.npz", cam_t_field="t", say=_silent)
+    assert files.apart(found["pose"], files.matrices()[:1]) < 1e-5
+    np.testing.assert_allclose(found["betas"], np.arange(10.0)[None])
+    np.testing.assert_allclose(found["cam_t"], np.ones((1, 3)))
+
+
+def test_fields_of_as_many_people_as_a_pose_has_numbers_are_not_taken_for_a_pose(tmp_path):
+    turns = np.zeros((72, 72))
+    np.savez(tmp_path / "d.npz", pose=turns, betas=np.zeros((72, 10)), frame=np.arange(72))
+    found = generic.read_generic(tmp_path / "d.npz", fields={"frame": "frame"}, say=_silent)
+    assert found["pose"].shape == (72, 24, 3, 3)
+    np.testing.assert_array_equal(found["frame"], np.arange(72))
+
+
 @pytest.mark.parametrize("layout", ["6d-columns", "6d-interleaved", "6d-rows"])
 def test_6d_is_read_in_the_layout_that_is_named(tmp_path, layout):
     np.savez(tmp_path / "d.npz", pose=files.six(layout))

@@ -256,11 +256,11 @@ def test_aist_poses_may_have_an_axis_for_joints(tmp_path):
 
 def test_aist_becomes_amass_layout_motion(tmp_path):
     path = files.write_pickle(tmp_path / "m.pkl", files.aist_motion())
-    [out] = aist.convert_aist(tmp_path, tmp_path / "out", fps=30.0, say=_silent)
+    [out] = aist.convert(tmp_path, tmp_path / "out", fps=30.0)
     motion = amass.read_motion(out)
     assert (motion.fps, len(motion.poses), motion.gender) == (30.0, 3, "male")
     np.testing.assert_array_equal(motion.poses, aist.read_aist(path).poses[::2])
-    [one] = aist.convert_aist(path, tmp_path / "one.npz", say=_silent)
+    [one] = aist.convert(path, tmp_path / "one.npz")
     assert one == tmp_path / "one.npz"
 
 

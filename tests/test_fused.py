@@ -16,7 +16,10 @@ import pytest
 from diffjax.denoisers import mlp
 from diffjax.search import fused
 
-pytest.importorskip("jax._src.pallas.mosaic_gpu.interpret.gpu_callbacks", reason="no interpreter")
+pytest.importorskip(
+    "jax._src.pallas.mosaic_gpu.interpret.gpu_callbacks",
+    reason="this version of JAX cannot interpret Mosaic GPU kernels",
+)
 import fused_cases
 
 SCRIPT = pathlib.Path(__file__).with_name("fused_cases.py")

@@ -4,7 +4,6 @@ A file's vertices are `smpl_scaling` * SMPL(`smpl_poses`) + `smpl_trans`, of the
 shape, 60 frames a second, y up. Divided by the scaling, the translation is in metres.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,7 +51,7 @@ def convert(
     up: Literal["y", "z"] = "y",
     fps: float | None = None,
     source_fps: float = _FPS,
-) -> None:
+) -> list[Path]:
     """Turns AIST++ motion .pkl files into 24-joint SMPL motion, metres, y up.
 
     Args:
@@ -62,21 +61,8 @@ def convert(
         fps: Frames a second to keep; all without it.
         source_fps: The rate of the source; AIST++ has 60.
     """
-    convert_aist(source, out, up=up, fps=fps, source_fps=source_fps)
-
-
-def convert_aist(
-    source: Path,
-    out: Path,
-    *,
-    up: Literal["y", "z"] = "y",
-    fps: float | None = None,
-    source_fps: float = _FPS,
-    say: Callable[[str], None] = print,
-) -> list[Path]:
-    """`motion.convert_files` of AIST++."""
 
     def read(path: Path) -> amass.Motion:
         return read_aist(path, up=up, fps=source_fps)
 
-    return motion.convert_files(source, out, ".pkl", read, fps=fps, say=say)
+    return motion.convert_files(source, out, ".pkl", read, fps=fps)

@@ -14,6 +14,7 @@ import numpy as np
 from diffjax.convert import bvh_retarget, motion
 from diffjax.convert.finite import LARGEST
 from diffjax.data import amass
+from diffjax.unpickle import stream
 
 _LARGEST_FILE = 256 << 20  # Bytes: 20 minutes of 70 joints at 120 frames a second.
 _LONGEST_SKELETON = 1 << 20
@@ -67,7 +68,7 @@ def convert(
     unit: float | None = None,
     rest_frame: int | None = None,
     drop: tuple[str, ...] = (),
-) -> None:
+) -> list[Path]:
     """Turns BVH motion into 24-joint SMPL motion, metres, y up (approximate).
 
     Args:
@@ -79,39 +80,16 @@ def convert(
         rest_frame: A frame of an upright T- or A-pose, where zero rotations are none (LAFAN1).
         drop: Joints to leave out that are not known.
     """
-    convert_bvh(source, out, up=up, fps=fps, unit=unit, rest_frame=rest_frame, drop=drop)
-
-
-def convert_bvh(
-    source: Path,
-    out: Path,
-    *,
-    up: Literal["y", "z"] = "y",
-    fps: float | None = None,
-    unit: float | None = None,
-    rest_frame: int | None = None,
-    drop: tuple[str, ...] = (),
-    say: Callable[[str], None] = print,
-) -> list[Path]:
-    """`motion.convert_files` of BVH."""
 
     def read(path: Path) -> amass.Motion:
-        return read_bvh(path, up=up, unit=unit, rest_frame=rest_frame, drop=drop, say=say)
+        return read_bvh(path, up=up, unit=unit, rest_frame=rest_frame, drop=drop)
 
-    return motion.convert_files(source, out, ".bvh", read, fps=fps, say=say)
+    return motion.convert_files(source, out, ".bvh", read, fps=fps)
 
 
 def read_recording(path: str | Path) -> Recording:
     """The skeleton and the numbers of a file, checked against each other."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; check the path")
-    if path.stat().st_size > _LARGEST_FILE:
-        raise ValueError(
-            f"{path}: wanted at most {_LARGEST_FILE >> 20} MiB of BVH, found "
-            f"{path.stat().st_size >> 20}; split it"
-        )
-    text = path.read_bytes().decode("utf-8-sig", "replace")
+    text = stream.packed_bytes(path, _LARGEST_FILE).decode("utf-8-sig", "replace")
     skeleton, mark, rest = text.partition("MOTION")
     if not skeleton.lstrip().upper().startswith("HIERARCHY") or not mark:
         raise ValueError(

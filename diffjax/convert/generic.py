@@ -22,6 +22,8 @@ _POSES = (
 )
 """Where the pose is looked for when nobody says."""
 
+_ONE_PERSON = {(24, 3, 3), (24, 3), (24, 6), (72,), (144,), (216,)}
+"""Shapes of a whole pose without rows."""
 _BETAS = ("pred_betas", "betas", "shape", "pred_shape")
 
 
@@ -49,7 +51,9 @@ def read_generic(
     of each person's crop, see `convert`. What the file has besides is said aloud.
     """
     content, where = _content(Path(path)), str(path)
-    flat, name = _pose_numbers(content, pose_field, where)
+    name = _pose_name(content, pose_field, where)
+    content = _in_rows(content, name)
+    flat = _pose_numbers(content, name, where)
     told = f"{where}: field {name}"
     pose = pose_layouts.rotations_of(flat, layout, told, project, say)
     pose_layouts.check_bends(flat, pose, layout, told, allow_mismatch, say)
@@ -95,6 +99,14 @@ def _content(path: Path) -> dict[str, Any]:
     return dict(_flat(content, "")) if isinstance(content, dict) else {"pose": content}
 
 
+def _in_rows(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """The arrays of a dump of one person with the axis of rows that its pose lacks."""
+    pose = content.get(name)
+    if not isinstance(pose, np.ndarray) or pose.shape not in _ONE_PERSON:
+        return content
+    return {k: v[None] if isinstance(v, np.ndarray) else v for k, v in content.items()}
+
+
 def _flat(content: dict[Any, Any], prefix: str) -> list[tuple[str, Any]]:
     out = []
     for key, value in content.items():
@@ -103,8 +115,8 @@ def _flat(content: dict[Any, Any], prefix: str) -> list[tuple[str, Any]]:
     return out
 
 
-def _pose_numbers(content: dict[str, Any], name: str | None, where: str) -> tuple[np.ndarray, str]:
-    """(N, numbers) of the pose, all its parts side by side, and its name."""
+def _pose_name(content: dict[str, Any], name: str | None, where: str) -> str:
+    """Of the field, or of the fields joined with +, that hold the pose."""
     if name is None:
         name = next((n for n in _POSES if all(part in content for part in n.split("+"))), None)
     if name is None:
@@ -113,6 +125,11 @@ def _pose_numbers(content: dict[str, Any], name: str | None, where: str) -> tupl
             f"{where}: field pose: wanted --pose-field for one of {found}; "
             "parts are joined with +, as in global_orient+body_pose"
         )
+    return name
+
+
+def _pose_numbers(content: dict[str, Any], name: str, where: str) -> np.ndarray:
+    """(N, numbers) of the pose, all its parts side by side."""
     parts = [
         dump_fields.as_rows(dump_fields.named(content, part, where), part, where)
         for part in name.split("+")
@@ -122,7 +139,7 @@ def _pose_numbers(content: dict[str, Any], name: str | None, where: str) -> tupl
             f"{where}: field {name}: wanted parts of as many rows, found "
             f"{[len(part) for part in parts]}; they are of different people"
         )
-    return np.concatenate(parts, -1), name
+    return np.concatenate(parts, -1)
 
 
 def _betas_name(content: dict[str, Any]) -> str | None:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from diffjax.unpickle import stream as streams
+
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
 _NUMBERS = {
@@ -52,13 +54,9 @@ class _Head(NamedTuple):
 
 def load(path: str | Path, names: Sequence[str]) -> dict[str, Any]:
     """Variables by name: an array, or an array of objects for a cell; others are not even decompressed."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; check the path")
-    if path.stat().st_size > _LARGEST_FILE:
-        raise ValueError(f"{path}: wanted at most {_LARGEST_FILE >> 30} GiB, found more")
+    data = memoryview(streams.packed_bytes(path, _LARGEST_FILE))
     try:
-        return _variables(memoryview(path.read_bytes()), names)
+        return _variables(data, names)
     except (ValueError, struct.error, zlib.error) as error:
         raise ValueError(
             f"{path}: wanted a MATLAB v5 file, found {error}; get the file again"

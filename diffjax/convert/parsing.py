@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax import rotations
+from diffjax.unpickle import stream
 
 LARGEST_JSON = 2 << 30
 """Bytes of a JSON file; parsed, it takes about five times as much memory."""
@@ -88,19 +89,12 @@ def gender(value: Any, where: str) -> str:
 
 def read_json(path: str | Path) -> Any:
     """The content of a JSON file, refused where it is broken, nested beyond reason, or enormous."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; check the path")
-    if path.stat().st_size > LARGEST_JSON:
-        raise ValueError(
-            f"{path}: wanted at most {LARGEST_JSON >> 30} GiB of JSON, found "
-            f"{path.stat().st_size / 2**30:.1f}; split it"
-        )
+    data = stream.packed_bytes(path, LARGEST_JSON)
     orjson = needed("orjson")
     collecting = gc.isenabled()
     gc.disable()  # Millions of new lists set off collections that find nothing.
     try:
-        return orjson.loads(path.read_bytes())
+        return orjson.loads(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path}: wanted JSON, found something else ({error}); export again"

@@ -14,14 +14,14 @@ _CHUNK = 1 << 20
 _LZMA_MEMORY = 256 << 20  # `xz -9` needs 65 MiB.
 
 
-def packed_bytes(path: str | Path) -> bytes:
-    """The bytes of a file as they are on disk."""
+def packed_bytes(path: str | Path, largest: int = bounds.LARGEST) -> bytes:
+    """The bytes of a file as they are on disk, at most `largest` of them."""
     path = existing(path)
     with bounds.refusals(str(path), "a file"):
         size = path.stat().st_size
-        if size > bounds.LARGEST:
+        if size > largest:
             raise ValueError(
-                f"wanted at most {bounds.LARGEST >> 30} GiB, found {size / 2**30:.1f}; split it"
+                f"wanted at most {largest >> 20} MiB, found {size / 2**20:.1f}; split it"
             )
         return path.read_bytes()
 
