@@ -29,17 +29,23 @@ class LoadedPrior(NamedTuple):
 
     prior: diffannot.Prior
     layout: pose.Layout
+    model: checkpoint.Model | None = None
+    """Of a prior with a condition: see `checkpoint.context`."""
 
 
 def load_prior(
-    path: str | Path, model: body.BodyModel | None = None, precision: str = "float32"
+    path: str | Path,
+    model: body.BodyModel | None = None,
+    precision: str = "float32",
+    conditioned: bool = False,
 ) -> LoadedPrior:
     """The model of a working directory or an .npz, as a prior; with `model`, only if made for that body.
 
-    `precision` is that of its matrix products: see `checkpoint.denoiser`.
+    `precision` is that of its matrix products: see `checkpoint.denoiser`. A prior with a condition is refused
+    unless `conditioned`.
     """
     loaded = checkpoint.load_model(path, model=model)
-    if loaded.run.model.condition:
+    if loaded.run.model.condition and not conditioned:
         raise ValueError(
             f"{path}: field model.condition: wanted a prior without condition, found "
             f"{loaded.run.model.condition}; train one with --model.condition"
@@ -47,7 +53,8 @@ def load_prior(
     prior = diffannot.Prior(
         checkpoint.denoiser(loaded, precision), loaded.schedule, loaded.normaliser
     )
-    return LoadedPrior(prior, loaded.run.model.vector)
+    told = loaded if loaded.run.model.condition else None
+    return LoadedPrior(prior, loaded.run.model.vector, told)
 
 
 def load_error_model(path: str | Path) -> baselines.ErrorModel:

@@ -66,6 +66,31 @@ def fit_translation(
     return jnp.concatenate([xy, depth[..., None]], -1)
 
 
+def fit_world_translation(
+    rotation: Float[Array, "*batch V 3 3"],
+    position: Float[Array, "*batch V 3"],
+    camera: Camera,
+    points: Float[Array, "*batch V K 3"],
+    keypoints2d: Float[Array, "*batch V K 3"],
+) -> Float[Array, "*batch 3"]:
+    """The translation (m, world) that puts points on the keypoints of several calibrated views at once.
+
+    Points are in the axes of each camera, not yet moved; x_camera = rotation x_world + position. Weighted least
+    squares on the cross-multiplied projection equations, as in `fit_translation`. 0 without evidence.
+    """
+    w = keypoints2d[..., 2:]
+    ray = (keypoints2d[..., :2] - camera.center_px[..., None, :]) / camera.focal_px[..., None, :]
+    ray = jnp.where(w > 0, ray, 0.0)
+    known = points + position[..., None, :]
+    # (x + R_x t) - ray_x (z + R_z t) = 0 for x, and for y.
+    row = rotation[..., None, :2, :] - ray[..., None] * rotation[..., None, 2:, :]
+    rhs = ray * known[..., 2:] - known[..., :2]
+    left = jnp.einsum("...vkc,...vkci,...vkcj->...ij", w * jnp.ones_like(ray), row, row)
+    right = jnp.einsum("...vkc,...vkci,...vkc->...i", w * jnp.ones_like(ray), row, rhs)
+    # A ridge of nothing beside any keypoint keeps people without evidence finite.
+    return jnp.linalg.solve(left + 1e-6 * jnp.eye(3, dtype=left.dtype), right[..., None])[..., 0]
+
+
 def full_translation_from_crop(
     weak: Float[Array, "*batch 3"],
     box_center_px: Float[Array, "*batch 2"],

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -38,6 +39,8 @@ class Model:
     """Of the body it was trained with (`digest`); empty where no body was known."""
     keypoints: int = 0
     """2D keypoints that it is conditioned on."""
+    features: pose.Normaliser | None = None
+    """Standardises the image features that it is conditioned on."""
 
 
 def denoiser(model: Model, precision: str = "float32") -> sampling.Denoiser:
@@ -56,12 +59,43 @@ def make_model(
     normaliser: pose.Normaliser,
     body_digest: str = "",
     keypoints: int = 0,
+    features: pose.Normaliser | None = None,
 ) -> Model:
     """A model from what a config does not say."""
-    network = denoisers.make_network(run.model, run.diffusion)
+    width = 0 if features is None else len(features.mean)
+    network = denoisers.make_network(run.model, run.diffusion, width, keypoints)
     process = run.diffusion
     schedule = schedules.make_schedule(process.schedule, process.steps, process.respacing)
-    return Model(network, params, normaliser, schedule, run, body_digest, keypoints)
+    return Model(network, params, normaliser, schedule, run, body_digest, keypoints, features)
+
+
+def context(model: Model, known: Mapping[str, Any], where: str) -> Any:
+    """What the model's denoiser takes as context; None where it is not conditioned.
+
+    `known`: `features` "*batch f" as they are in the set, `keypoints` "*batch K 3" (pixels,
+    confidence), `estimate` "*batch d" (standardised as x is). ValueError (`where`, field, wanted,
+    found, next step) where one is missing or not as wide as what the model was trained on.
+    """
+    width = 0 if model.features is None else len(model.features.mean)
+    wanted = {
+        "features": (width,),
+        "keypoints": (model.keypoints, 3),
+        "estimate": (pose.VECTOR_SIZE[model.run.model.vector],),
+    }
+    seen = {}
+    for name in model.run.model.condition:
+        given = known.get(name)
+        found = "nothing" if given is None else given.shape[-len(wanted[name]) :]
+        if given is None or found != wanted[name]:
+            field = "keypoints2d" if name == "keypoints" else name
+            raise ValueError(
+                f"{where}: field {field}: wanted {wanted[name]} a person, as the model was trained with, "
+                f"found {found}; give people with them, or a model trained on yours"
+            )
+        seen[name] = jnp.asarray(given)
+    if model.features is not None and "features" in seen:
+        seen["features"] = pose.standardise(model.features, seen["features"])
+    return denoisers.context_of(model.run.model, seen) or None
 
 
 def digest(model: body.BodyModel) -> str:
@@ -132,34 +166,48 @@ def _load_workdir(workdir: pathlib.Path) -> Model:
         raise FileNotFoundError(f"{workdir}: no saved step in this directory; {_TRAIN}")
     facts = read_facts(workdir, step)
     run = config.from_json(facts["run"])
-    size = pose.VECTOR_SIZE[run.model.vector]
-    params = _fresh_params(run, facts["keypoints"])
-    like = {
-        "ema": (params,) * len(run.train.ema_rates),
-        "normaliser": pose.identity_normaliser(size),
-    }
+    size, width = pose.VECTOR_SIZE[run.model.vector], facts.get("features", 0)
+    params = _fresh_params(run, facts["keypoints"], width)
+    like: dict[str, PyTree] = {"normaliser": pose.identity_normaliser(size)}
+    if facts.get("best"):
+        like["best"] = params
+    else:
+        like["ema"] = (params,) * len(run.train.ema_rates)
+    if width:
+        like["features"] = pose.identity_normaliser(width)
     trees = restore(workdir, step, like)
+    averages = trees["best"] if facts.get("best") else trees["ema"][0]
     normaliser = pose.Normaliser(*(np.asarray(a) for a in trees["normaliser"]))
-    return make_model(run, trees["ema"][0], normaliser, facts["body"], facts["keypoints"])
+    features = pose.Normaliser(*(np.asarray(a) for a in trees["features"])) if width else None
+    return make_model(run, averages, normaliser, facts["body"], facts["keypoints"], features)
 
 
-def _fresh_params(run: config.Run, keypoints: int) -> denoisers.Params:
+def _fresh_params(run: config.Run, keypoints: int, features: int = 0) -> denoisers.Params:
     """Parameters of the run's shapes."""
-    network = denoisers.make_network(run.model, run.diffusion)
+    network = denoisers.make_network(run.model, run.diffusion, features, keypoints)
     x = jnp.zeros((1, pose.VECTOR_SIZE[run.model.vector]))
-    context = {"estimate": x, "keypoints": jnp.zeros((1, keypoints, 3))}
-    return denoisers.init_params(jax.random.key(0), network, x, context)
+    known = {
+        "estimate": x,
+        "keypoints": jnp.zeros((1, keypoints, 3)),
+        "features": jnp.zeros((1, features)),
+    }
+    seen = denoisers.context_of(run.model, known)
+    return denoisers.init_params(jax.random.key(0), network, x, seen)
 
 
-def export(path: str | pathlib.Path, model: Model) -> None:
-    """Writes a model to one .npz, under a temporary name first."""
+def export(path: str | pathlib.Path, model: Model, half: bool = False) -> None:
+    """Writes a model to one .npz, under a temporary name first; `half` keeps weights in 16 bits."""
     path = pathlib.Path(path)
     if path.suffix != ".npz":
         raise ValueError(f"{path}: wanted a file name ending in .npz")
     flat = traverse_util.flatten_dict({"params": model.params}, sep="/")
-    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in flat.items()}
+    dtype = np.float16 if half else None
+    arrays: dict[str, Any] = {name: np.asarray(value, dtype) for name, value in flat.items()}
     arrays |= {f"normaliser/{k}": np.asarray(v) for k, v in model.normaliser._asdict().items()}
     facts = {"format": _FORMAT, "body": model.body_digest, "keypoints": model.keypoints}
+    if model.features is not None:
+        arrays |= {f"features/{k}": np.asarray(v) for k, v in model.features._asdict().items()}
+        facts["features"] = len(model.features.mean)
     arrays["facts"] = np.array(json.dumps(facts | {"run": config.to_json(model.run)}))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -174,11 +222,12 @@ def export(path: str | pathlib.Path, model: Model) -> None:
 def _load_export(path: pathlib.Path) -> Model:
     arrays, facts = _read_export(path)
     run = config.from_json(facts["run"])
-    size = pose.VECTOR_SIZE[run.model.vector]
-    like = {"params": _fresh_params(run, facts["keypoints"])}
+    size, width = pose.VECTOR_SIZE[run.model.vector], facts.get("features", 0)
+    like = {"params": _fresh_params(run, facts["keypoints"], width)}
     flat: dict[str, Any] = traverse_util.flatten_dict(like, sep="/")
     shapes = {name: np.shape(value) for name, value in flat.items()}
     shapes |= {"normaliser/mean": (size,), "normaliser/std": (size,)}
+    shapes |= {f"features/{part}": (width,) for part in pose.Normaliser._fields if width}
     for name in sorted(shapes.keys() | arrays.keys()):
         wanted = shapes.get(name, "nothing")
         found = arrays[name].shape if name in arrays else "nothing"
@@ -189,9 +238,12 @@ def _load_export(path: pathlib.Path) -> Model:
         if not np.isfinite(arrays[name]).all():
             raise ValueError(f"{path}: field {name}: wanted finite numbers; export it again")
     normaliser = pose.Normaliser(arrays.pop("normaliser/mean"), arrays.pop("normaliser/std"))
-    loaded = {name: jnp.asarray(array) for name, array in arrays.items()}
+    features = None
+    if width:
+        features = pose.Normaliser(arrays.pop("features/mean"), arrays.pop("features/std"))
+    loaded = {name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}
     params = traverse_util.unflatten_dict(loaded, sep="/")["params"]
-    return make_model(run, params, normaliser, facts["body"], facts["keypoints"])
+    return make_model(run, params, normaliser, facts["body"], facts["keypoints"], features)
 
 
 def _read_export(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -219,7 +271,7 @@ def _check(
             f"{path}: field vector: wanted {vector} ({size.get(vector, '?')} numbers), "
             f"found {found} ({size[found]}); pass --model.vector {found}, or another checkpoint"
         )
-    if model is None or not loaded.body_digest:
+    if model is None or not loaded.body_digest or not _knows_bodies(loaded.run.model):
         return
     wanted = digest(model)
     if loaded.body_digest != wanted:
@@ -227,3 +279,8 @@ def _check(
             f"{path}: field body: wanted body {wanted}, found {loaded.body_digest}: trained with "
             f"{loaded.run.data.body}; pass that as --data.body, or train with yours"
         )
+
+
+def _knows_bodies(model: config.Model) -> bool:
+    """Whether a network saw more of people than rotations, which mean the same on every SMPL body."""
+    return model.vector != "sixd144" or bool({"estimate", "keypoints"} & set(model.condition))

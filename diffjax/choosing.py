@@ -121,7 +121,7 @@ def candidates(
     loaded: annotate.LoadedPrior, run: config.Search, estimate: Pose, ids: Array, seed: Array | int
 ) -> Pose:
     """The annotation of every start, (starts, batch): start 0 is the estimate itself."""
-    prior, layout = loaded
+    prior, layout = loaded.prior, loaded.layout
     x = pose.standardise(prior.normaliser, pose.vector_from_pose(estimate, layout))
     found = search.candidates(
         prior.denoiser, prior.schedule, x, None, max_step=run.max_step,

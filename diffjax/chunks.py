@@ -1,6 +1,7 @@
 """A function over many people: in chunks of one compiled shape, on every device, with a progress bar."""
 
 import concurrent.futures
+import functools
 import queue
 import sys
 import threading
@@ -81,6 +82,28 @@ def in_chunks(
         if bar:
             bar.update(part * kept)
     return _joined(results), seconds
+
+
+def in_blocks(
+    function: Callable[..., Any], blocks: list[Any], *shared: Any, label: str, bar: Any = None
+) -> Iterator[tuple[Any, float]]:
+    """function(block, *shared) of blocks of one shape, whose rows belong together: results, seconds each.
+
+    As many at once as there are devices. `bar` is only told when something is compiled.
+    """
+    own = jax.local_devices()
+    everywhere = [jax.device_put(shared, device) for device in own]
+    for first in range(0, len(blocks), len(own)):
+        arguments = [
+            (jax.device_put(block, device), *weights)
+            for block, device, weights in zip(blocks[first:], own, everywhere)
+        ]
+        compiled = _compiled(function, arguments, label, bar)
+        start = time.perf_counter()
+        running = [work(*some) for work, some in zip(compiled, arguments)]
+        results = answering(functools.partial(jax.device_get, running))
+        seconds = (time.perf_counter() - start) / len(arguments)
+        yield from ((result, seconds) for result in results)
 
 
 def _take(tree: Any, index: Any) -> Any:

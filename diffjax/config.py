@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -43,7 +44,14 @@ class Data:
     """Annotation sets (an .npz, or a directory of shards) and the body that poses them."""
 
     train: str = "demo"
-    """What the denoiser learns from; `demo` generates motion, no file needed."""
+    """What the denoiser learns from: sets, joined by commas. `demo` generates motion, no file needed;
+    `motion:DIR` takes poses from all motion files (AMASS's layout) below a directory."""
+    train_weights: tuple[float, ...] = ()
+    """How often each set of `train` is drawn from; empty draws in proportion to their sizes."""
+    motion_every: int = 4
+    """Of `motion:DIR`, every n-th frame of a file."""
+    stats: str = ""
+    """Statistics of features and betas (scripts/stats.py); empty takes them from `train`."""
     val: str = "demo"
     """Held-out people: where training reports a loss and fixed steps are chosen. Empty for none."""
     test: str = "demo"
@@ -52,16 +60,29 @@ class Data:
     """SMPL-format body, .npz or .pkl."""
 
     def __post_init__(self):
-        _require(bool(self.train), "data.train", "a path or 'demo'", self.train)
+        whole = bool(self.train) and all(self.train_sets)
+        _require(whole, "data.train", "paths or 'demo', joined by commas", self.train)
+        weights = self.train_weights
+        ok = all(0 < weight < float("inf") for weight in weights)
+        count = len(self.train_sets)
+        ok &= len(weights) in (0, count)
+        _require(ok, "data.train_weights", f"none, or {count} above 0, one a set", weights)
+        _require(self.motion_every >= 1, "data.motion_every", "1 or more", self.motion_every)
         _require(bool(self.body), "data.body", "a path", self.body)
+
+    @property
+    def train_sets(self) -> tuple[str, ...]:
+        """The sets of `train`."""
+        return tuple(name.strip() for name in self.train.split(","))
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
     """The denoiser."""
 
-    kind: Literal["paper", "residual"] = "residual"
-    """`paper` is DiffAnnot's MLP; `residual` has pre-norm blocks with FiLM time."""
+    kind: Literal["paper", "residual", "scorehmr"] = "residual"
+    """`paper` is DiffAnnot's MLP; `residual` has pre-norm blocks with FiLM time; `scorehmr` is ScoreHMR's
+    MLP, which sees its condition in every block."""
     width: int = 256
     """Hidden width."""
     depth: int = 3
@@ -70,8 +91,15 @@ class Model:
     """Of the residual blocks; the paper's MLP has its own."""
     vector: Literal["rotmat226", "sixd144", "sixd154"] = "sixd154"
     """What a pose is to the diffusion: 24 matrices or 6D rotations, and 10 betas but for sixd144."""
-    condition: tuple[Literal["estimate", "keypoints"], ...] = ()
-    """What else the network sees: the estimate's vector, the 2D keypoints in their own box."""
+    condition: tuple[Literal["estimate", "keypoints", "features"], ...] = ()
+    """What else the network sees: the estimate's vector, the 2D keypoints in their own box, the cached
+    image features, standardised."""
+    branches: Literal["joint", "separate"] = "joint"
+    """`separate` diffuses betas by a second network of 2 blocks, which sees no pose, nor the first any
+    betas; only of `scorehmr` over sixd154."""
+    shape_features: int = 0
+    """Of `separate`: the last so many features are the betas' alone, the others the pose's; 0 shows all
+    of them to both."""
     legacy: bool = False
     """The final ReLU of the authors' code, for their checkpoints; only of `paper`."""
 
@@ -83,6 +111,11 @@ class Model:
         _require(unique, "model.condition", "each condition once", self.condition)
         ok = self.kind == "paper" or not self.legacy
         _require(ok, "model.legacy", "False unless model.kind is 'paper'", self.legacy)
+        two = self.branches == "separate"
+        ok = not two or (self.kind == "scorehmr" and self.vector == "sixd154")
+        _require(ok, "model.branches", "'joint' unless scorehmr over sixd154", self.branches)
+        ok = self.shape_features >= 0 and (two or not self.shape_features)
+        _require(ok, "model.shape_features", "0 unless branches are separate", self.shape_features)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +137,9 @@ class Diffusion:
     """How training draws the step t."""
     standardise: bool = True
     """Standardise vectors per dimension by the training set; the paper diffuses raw numbers."""
+    betas: Literal["same", "min_max"] = "same"
+    """`min_max` takes betas to [-1, 1] by the smallest and largest of the training set; `same` treats
+    them as the rest of the vector."""
 
     def __post_init__(self):
         _check_choices(self)
@@ -128,10 +164,21 @@ class Train:
     steps: int = 2000
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of Adam's moments."""
+    clip: float | None = None
+    """Largest global norm of a gradient; None for any."""
     anneal: Literal["none", "linear", "cosine"] = "cosine"
     """The learning rate falls to zero over `steps`."""
     ema_rates: tuple[float, ...] = (0.998,)
     """Averages of the weights; the first is the one that is used."""
+    ema_every: int = 1
+    """Optimiser steps from one update of the averages to the next."""
+    ema_warm_up: bool = False
+    """Averages are copies up to step 100, then forget by min(rate, 1 - (step - 100)^(-2/3))."""
+    keep: Literal["last", "best"] = "last"
+    """Which averages are the model: those of the last step, or those with the lowest held-out eps loss
+    at t = 50, looked at every `log_every` steps."""
     steps_per_dispatch: int = 25
     """Optimiser steps per call of the compiled function."""
     log_every: int = 100
@@ -142,13 +189,24 @@ class Train:
 
     def __post_init__(self):
         _check_choices(self)
-        for name in ("batch_size", "steps", "steps_per_dispatch", "log_every", "save_every"):
+        for name in (
+            "batch_size",
+            "steps",
+            "steps_per_dispatch",
+            "log_every",
+            "save_every",
+            "ema_every",
+        ):
             value = getattr(self, name)
             _require(value >= 1, f"train.{name}", "1 or more", value)
         for name in ("gamma_3d", "gamma_2d", "weight_decay"):
             value = getattr(self, name)
             _require(0 <= value < float("inf"), f"train.{name}", "0 or more", value)
         _require(self.learning_rate > 0, "train.learning_rate", "more than 0", self.learning_rate)
+        moments = self.adam_betas
+        _require(all(0 <= b < 1 for b in moments), "train.adam_betas", "both in [0, 1)", moments)
+        clipped = self.clip is None or 0 < self.clip < float("inf")
+        _require(clipped, "train.clip", "more than 0, or None", self.clip)
         rates_ok = bool(self.ema_rates) and all(0 <= rate < 1 for rate in self.ema_rates)
         _require(rates_ok, "train.ema_rates", "one or more in [0, 1)", self.ema_rates)
         _require((self.max_time or 0) >= 0, "train.max_time", "0 or more", self.max_time)
@@ -228,6 +286,173 @@ class Guided:
 
 
 @dataclasses.dataclass(frozen=True)
+class Fit:
+    """ScoreHMR's loop on one kind of evidence; the defaults are the original's."""
+
+    rounds: int = 10
+    """Of inversion and guided sampling."""
+    start: int = 50
+    """The estimate is inverted (DDIM) to this step."""
+    stride: int = 2
+    """Steps between denoiser calls."""
+    strength: float = 1.0
+    """Of the gradient."""
+    clip: float = 0.0
+    """Of the gradient's coordinates, before the strength; 0 for none."""
+    through_network: bool = False
+    """Take the gradient through the denoiser too."""
+    pixels: Literal["image", "box"] = "image"
+    """What pixel errors are relative to: an image of 1000 px (squared confidence, robust in x and y apart), or the
+    box of the person's keypoints (confidence, robust in the distance)."""
+    robust: float = 100.0
+    """Residuals beyond this stop pulling: pixels, or a share of the box."""
+    standing: Literal["adam", "solved"] = "adam"
+    """Where people stand: optimised beside the pose, or solved at every step."""
+    rate: float = 1e-2
+    """Adam's, of where people stand."""
+    keypoints: float = 0.003
+    """Weight of the keypoints, as of all that follow."""
+    views: float = 0.005
+    """Of one body in all views whose cameras are not known."""
+    velocity: float = 30.0
+    """Of small steps from frame to frame, of 6D rotations."""
+    acceleration: float = 0.0
+    camera_velocity: float = 0.0
+    """Of where people stand."""
+    camera_acceleration: float = 0.0
+    joint_limits: float = 0.0
+    """Of bends beyond what joints allow (squared rad)."""
+    stop: Literal["never", "freeze", "leave"] = "leave"
+    """People who have converged go on; keep what they were, and are computed on; or are left out."""
+    tolerance: float = 1e-5
+    """People have converged when their keypoint loss changes by less, as a share."""
+    smooth_before: int = 0
+    """Frames of the Savitzky-Golay window over the estimates of a track; 0 for none."""
+    smooth_after: int = 0
+    """The same, over what was fitted."""
+    margin: float | None = None
+    """Whose reprojection error falls by less (shares of the box) comes back as it was; None takes everybody."""
+
+    def __post_init__(self):
+        _check_choices(self)
+        _require(self.rounds >= 1, "fit.rounds", "1 or more", self.rounds)
+        _require(self.stride >= 1, "fit.stride", "1 or more", self.stride)
+        whole = self.start >= self.stride and self.start % self.stride == 0
+        _require(whole, "fit.start", "a multiple of fit.stride", self.start)
+        _require(self.robust > 0, "fit.robust", "more than 0", self.robust)
+        for name in ("strength", "clip", "rate", "keypoints", "views", "velocity", "acceleration"):
+            value = getattr(self, name)
+            _require(0 <= value < float("inf"), f"fit.{name}", "0 or more", value)
+        for name in ("smooth_before", "smooth_after"):
+            value = getattr(self, name)
+            _require(value == 0 or value % 2 == 1, f"fit.{name}", "0 or an odd number", value)
+
+
+def relative_fit(strength: float, rounds: int, **changes: Any) -> Fit:
+    """Errors relative to the person, whose place is solved, and a clipped gradient through the denoiser.
+
+    Unlike the original's it goes as far as the evidence leads: it does not stop early.
+    """
+    ours: dict[str, Any] = {
+        "stride": 10, "clip": 20.0, "through_network": True, "pixels": "box", "robust": 0.1,
+        "standing": "solved", "keypoints": 1.0, "velocity": 0.0, "stop": "never",
+    }  # fmt: skip
+    return Fit(strength=strength, rounds=rounds, **(ours | changes))
+
+
+Quality = Literal["cheap", "full"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreHMR:
+    """The loop for each kind of evidence and for what belongs together; the defaults are the original's."""
+
+    use: Literal["auto", "frames", "video", "views"] = "auto"
+    """Rows are fitted alone, as tracks, or as views of one person. `auto`: alone, unless the field `view` names their
+    cameras; then as views where `view_rotation` says how these stand, else as tracks."""
+    labels: Fit = dataclasses.field(default_factory=Fit)
+    """Single frames with clicked keypoints."""
+    detections: Fit = dataclasses.field(default_factory=Fit)
+    """Single frames with a detector's."""
+    video: Fit = dataclasses.field(default_factory=functools.partial(Fit, stop="never"))
+    """Tracks, with either."""
+    views: Fit = dataclasses.field(
+        default_factory=functools.partial(Fit, rounds=2, start=100, stride=10, stop="never")
+    )
+    """Several views of one person, with either."""
+    quality: Quality = "cheap"
+    """What is told of each fit: `full` fits three times more, for flip consistency and held-out keypoints."""
+
+    def __post_init__(self):
+        _check_choices(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequences:
+    """D3PRefiner: windows, network, noise and reverse process; the steps and their schedule are `diffusion`'s.
+
+    The paper does not say the width, and says "4 blocks" and "depth 8": a block has two attentions, so
+    that 4 blocks are read as both. STCFormer, from whose code the attention is, is 256 wide.
+    """
+
+    window: int = 27
+    """Frames."""
+    stride: int = 0
+    """Frames from one window to the next when refining, where overlaps are blended; 0 for half a window."""
+    training_stride: int = 0
+    """The same for training windows; 0 for a whole window."""
+    width: int = 128
+    blocks: int = 4
+    heads: int = 8
+    layout: Literal["clean", "compat"] = "clean"
+    """Of the attention: `compat` is as STCFormer published it."""
+    structure: Literal["parts", "joints", "none"] = "parts"
+    """What the structure embedding tells apart."""
+    remat: bool = False
+    """Recompute activations for the gradient: long windows in little memory."""
+    at_once: int | None = None
+    """Windows that go through together; None for what suits the device."""
+    noise: Literal["iid", "shared", "ar1", "residual"] = "iid"
+    """In time, of the conditional Gaussian: each frame by itself (as the paper can be read), one draw for a window,
+    or tied to the frame before; `residual` takes the lifter's real errors instead of a model of them."""
+    ridge: float = 1e-6
+    """Of the noise model's covariances, as a share of the mean variance."""
+    normaliser: Literal["coordinate", "magnitude", "mean"] = "coordinate"
+    """What the paper's "average value" is read as: see `error_normaliser`."""
+    diffusion: bool = True
+    """Without it the network only sees the last step, and refines in one: the same network, plainly trained."""
+    precondition: bool = False
+    """Show the network x_t / (a_t + b_t)."""
+    init: Literal["paper", "scaled"] = "paper"
+    """x_T is the estimate, or (a_T + b_T) of it."""
+    iterations: int = 2
+    """Of DDIM."""
+    mirror: bool = True
+    """Mirror half of the training windows."""
+    flip: bool = False
+    """Average the refinement with that of the mirror image."""
+    decay: float = 0.96
+    """Of the learning rate after each epoch, beside `train.anneal`."""
+    gaps: Literal["refuse", "fill"] = "refuse"
+    """NaN in 2D or in the estimate of a set: refused, or filled from the neighbours in the video."""
+
+    def __post_init__(self):
+        _check_choices(self)
+        for name in ("window", "width", "blocks", "heads", "iterations"):
+            _require(getattr(self, name) >= 1, f"sequence.{name}", "1 or more", getattr(self, name))
+        for name in ("stride", "training_stride"):
+            value, wanted = getattr(self, name), f"0 to {self.window}, the window"
+            _require(0 <= value <= self.window, f"sequence.{name}", wanted, value)
+        wide = self.width % (2 * self.heads) == 0
+        _require(wide, "sequence.width", f"a multiple of {2 * self.heads}, 2 heads", self.width)
+        _require(
+            self.at_once is None or self.at_once >= 1, "sequence.at_once", "1 or more", self.at_once
+        )
+        _require(0 < self.decay <= 1, "sequence.decay", "in (0, 1]", self.decay)
+        _require(0 <= self.ridge < 1, "sequence.ridge", "in [0, 1)", self.ridge)
+
+
+@dataclasses.dataclass(frozen=True)
 class Parts:
     """Trained parts that refining uses: working directories or .npz files."""
 
@@ -239,6 +464,8 @@ class Parts:
     """The frontend's cross-fitted residuals (mode `fast`); empty for none."""
     frontend: str = ""
     """The keypoint frontend, to run it again on new keypoints; empty for none."""
+    refiner: str = ""
+    """What the mode `d3prefiner` refines with; empty for what this run trains."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,6 +479,10 @@ class Run:
     train: Train = dataclasses.field(default_factory=Train)
     search: Search = dataclasses.field(default_factory=Search)
     guided: Guided = dataclasses.field(default_factory=Guided)
+    scorehmr: ScoreHMR = dataclasses.field(default_factory=ScoreHMR)
+    sequence: Sequences = dataclasses.field(default_factory=Sequences)
+    mode: Literal["guided", "fast", "scorehmr", "d3prefiner"] = "guided"
+    """How scripts/refine.py refines. `d3prefiner` is trained and refined on sequence sets."""
     parts: Parts = dataclasses.field(default_factory=Parts)
 
 

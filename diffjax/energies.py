@@ -34,16 +34,41 @@ def _residual_squared(keypoints, translation, evidence):
     return jnp.sum(jnp.where(seen, (pixels - evidence.keypoints2d[..., :2]) / side, 0.0) ** 2, -1)
 
 
+def box_side(evidence: Evidence) -> Float[Array, "*batch"]:
+    """The longer side of the keypoints' box in pixels, at least 1."""
+    return camera.keypoint_box(evidence.keypoints2d)[1]
+
+
 def place(
     keypoints: Float[Array, "*batch K 3"], evidence: Evidence, width: Float[Array, ""] | float
 ) -> Float[Array, "*batch 3"]:
     """The translation (m) that best explains the keypoints: closed form, then once more without outliers."""
     first = camera.fit_translation(evidence.camera, keypoints, evidence.keypoints2d)
-    squared = _residual_squared(keypoints, first, evidence)
-    weight = jax.lax.stop_gradient(1.0 / (1.0 + squared / width**2) ** 2)
-    observed = evidence.keypoints2d
-    observed = observed.at[..., 2].multiply(weight)
+    weight = inlier_weight(keypoints, first, evidence, width)
+    observed = evidence.keypoints2d.at[..., 2].multiply(weight)
     return camera.fit_translation(evidence.camera, keypoints, observed)
+
+
+def inlier_weight(
+    keypoints: Float[Array, "*batch K 3"],
+    translation: Float[Array, "*batch 3"],
+    evidence: Evidence,
+    width: Float[Array, ""] | float,
+) -> Float[Array, "*batch K"]:
+    """How much `geman_mcclure` trusts each keypoint, from 1 to 0; no gradient runs through it."""
+    squared = _residual_squared(keypoints, translation, evidence)
+    return jax.lax.stop_gradient(1.0 / (1.0 + squared / width**2) ** 2)
+
+
+def reprojection_at(
+    keypoints: Float[Array, "*batch K 3"],
+    translation: Float[Array, "*batch 3"],
+    evidence: Evidence,
+    width: Float[Array, ""] | float,
+) -> Float[Array, "*batch"]:
+    """Energy of 2D keypoints for people who stand at a translation (m)."""
+    squared = _residual_squared(keypoints, translation, evidence)
+    return _SCALE * jnp.sum(evidence.keypoints2d[..., 2] * geman_mcclure(squared, width), -1)
 
 
 def reprojection(model: body.KeypointModel, width: Float[Array, ""] | float = jnp.inf) -> Energy:
@@ -51,8 +76,7 @@ def reprojection(model: body.KeypointModel, width: Float[Array, ""] | float = jn
 
     def energy(pose: Pose, evidence: Evidence) -> Float[Array, "*batch"]:
         keypoints = body.pose_keypoints(model, pose.rotations, pose.betas)
-        squared = _residual_squared(keypoints, place(keypoints, evidence, width), evidence)
-        return _SCALE * jnp.sum(evidence.keypoints2d[..., 2] * geman_mcclure(squared, width), -1)
+        return reprojection_at(keypoints, place(keypoints, evidence, width), evidence, width)
 
     return energy
 

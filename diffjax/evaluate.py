@@ -139,12 +139,16 @@ def truth_of(
             a.keypoints3d[:, np.maximum(index, 0)] * np.asarray(index >= 0, np.float32)[:, None]
         )
     elif known is not None:
-        points, _ = chunks.in_chunks(
-            _joints, known, judge.joints, size=devices.rows_at_once(), label="truth", bar=False
-        )
+        points = joints_of(judge, known)
         sure = np.broadcast_to(same[:, None, None], (*points.shape[:-1], 1))
         joints = np.concatenate([points, sure.astype(np.float32)], -1)
     return Truth(known, joints, None if kind is None else annotate.evidence_of(a, kind), same)
+
+
+def joints_of(judge: Judge, people: Pose) -> np.ndarray:
+    """(N, J, 3) joints of the judge's set, metres."""
+    how = {"size": devices.rows_at_once(), "label": "joints", "bar": False}
+    return chunks.in_chunks(_joints, people, judge.joints, **how)[0]
 
 
 def _joints(people: Pose, model: body.KeypointModel):

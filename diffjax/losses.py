@@ -190,8 +190,23 @@ def record_losses(
     return StepHistory(losses, history.seen.at[rows].add(1))
 
 
+def ema_rate(
+    rate: float, step: Int[Array, ""], every: int = 1, warm_up: bool = False
+) -> float | Float[Array, ""]:
+    """How much an average keeps of itself after optimiser step 1, 2, ... : `rate`, but 1 between updates.
+
+    Updates come at steps 1, 1 + every, 1 + 2 every, ... With `warm_up` (ema-pytorch, of ScoreHMR's
+    training) the first 101 steps are copied, and later ones keep at most 1 - (step - 100)^(-2/3).
+    """
+    if every == 1 and not warm_up:
+        return rate
+    since = jnp.maximum(step - 101, 0).astype(jnp.float32)
+    kept = jnp.minimum(1.0 - (1.0 + since) ** (-2 / 3), rate) if warm_up else jnp.float32(rate)
+    return jnp.where((step - 1) % every == 0, kept, 1.0)
+
+
 def ema_update(
-    rates: Sequence[float], averages: Sequence[PyTree], params: PyTree
+    rates: Sequence[float | Float[Array, ""]], averages: Sequence[PyTree], params: PyTree
 ) -> tuple[PyTree, ...]:
     """Exponential moving averages e <- r e + (1 - r) p, one a rate, begun as the parameters."""
     if len(rates) != len(averages):

@@ -5,9 +5,9 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from diffjax import rotations
+from diffjax import rotations, segments
 
 _MM = 1000.0
 
@@ -97,6 +97,21 @@ def pa_mpjpe_mm(
     return mpjpe_mm(procrustes(pred, true, weight), true, weight)
 
 
+def n_mpjpe_mm(
+    pred: Float[Array, "*#batch J 3"],
+    true: Float[Array, "*#batch J 3"],
+    weight: Float[Array, "*#batch J"] | None = None,
+) -> Float[Array, "*batch"]:
+    """MPJPE in mm after the best scale of pred about the origin (Rhodin et al. 2018); center both before."""
+    shape = jnp.broadcast_shapes(pred.shape, true.shape)
+    pred, true = jnp.broadcast_to(pred, shape), jnp.broadcast_to(true, shape)
+    w = jnp.broadcast_to(_weights(true, weight), shape[:-1])
+    own = _mean(jnp.sum(pred * pred, -1), w)
+    # A person collapsed into the root stays there.
+    scale = _mean(jnp.sum(pred * true, -1), w) / jnp.maximum(own, 1e-12)
+    return mpjpe_mm(scale[..., None, None] * pred, true, w)
+
+
 def vertex_error_mm(
     pred: Float[Array, "*#batch V 3"], true: Float[Array, "*#batch V 3"]
 ) -> Float[Array, "*batch"]:
@@ -121,6 +136,35 @@ def acceleration_error(
     """Mean difference of joint accelerations in m/s^2 (second differences times fps^2)."""
     acceleration = jnp.diff(pred - true, n=2, axis=-3) * fps**2
     return jnp.mean(_distance(acceleration, jnp.zeros_like(acceleration)), (-1, -2))
+
+
+def velocity_error_mm(
+    pred: Float[Array, "rows J 3"], true: Float[Array, "rows J 3"], ids: Int[Array, " rows"]
+) -> Float[Array, " pairs"]:
+    """MPJVE: mean error of joint steps in mm per frame, from each row to the next; pairs = rows - 1.
+
+    0 between sequences (`ids` as in `segments`): average over `segments.joined(ids)`.
+    """
+    return _mean_length_mm(segments.velocities(_flat(pred - true), ids))
+
+
+def acceleration_error_mm(
+    pred: Float[Array, "rows J 3"], true: Float[Array, "rows J 3"], ids: Int[Array, " rows"]
+) -> Float[Array, " triples"]:
+    """Mean error of second differences in mm per frame^2; triples = rows - 2.
+
+    0 across sequences: average over `segments.joined(ids, 2)`.
+    """
+    return _mean_length_mm(segments.accelerations(_flat(pred - true), ids))
+
+
+def _flat(points: Float[Array, "rows J 3"]) -> Float[Array, "rows d"]:
+    return points.reshape(len(points), 3 * points.shape[1])
+
+
+def _mean_length_mm(flat: Float[Array, "rows d"]) -> Float[Array, " rows"]:
+    points = flat.reshape(len(flat), flat.shape[-1] // 3, 3)
+    return mpjpe_mm(points, jnp.zeros_like(points))
 
 
 def pck(

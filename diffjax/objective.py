@@ -18,6 +18,7 @@ from diffjax import (
     demo,
     denoisers,
     losses,
+    motion_sets,
     pose,
     skeleton,
     supervision,
@@ -56,6 +57,10 @@ class Task(NamedTuple):
     held_out: pipeline.Examples | None
     objective: Objective
     body_digest: str
+    features: pose.Normaliser | None = None
+    """Standardises image features, where the run is conditioned on them."""
+    mixture: pipeline.Mixture | None = None
+    """How several training sets are drawn from; None for one order of all people."""
 
 
 def make_objective(
@@ -79,7 +84,7 @@ def make_objective(
 
     def objective(params, examples, t, eps):
         x_t = schedules.add_noise(schedule, examples.x_0, t, eps)
-        output = _call(network, params, schedule, x_t, t, examples)
+        output = _call(network, params, schedule, x_t, t, context_of(run, examples))
         l_ori = original(schedule, output, examples.x_0, t, eps).loss
         predicted = output[..., : x_t.shape[-1]]
         x_0 = schedules.x0_from_output(schedule, x_t, t, predicted, mean_type)
@@ -94,10 +99,15 @@ def make_objective(
     return objective
 
 
-def _call(network, params, schedule, x_t, t, examples) -> Any:
+def context_of(run: config.Run, examples: pipeline.Examples) -> Any:
+    """What the run's network is shown of people."""
+    known = {"estimate": examples.estimate, "keypoints": examples.keypoints}
+    return denoisers.context_of(run.model, known | {"features": examples.features})
+
+
+def _call(network, params, schedule, x_t, t, context) -> Any:
     """The raw output of the network at row t of the schedule."""
     network_time, variables = jnp.asarray(schedule.network_time), {"params": params}
-    context = {"estimate": examples.estimate, "keypoints": examples.keypoints}
     if t.size < len(network_time) * jax.device_count():
         return network.apply(variables, x_t, network_time[t], context)
     # Fewer steps than samples: what depends on t alone is cheaper for every step than for every sample.
@@ -110,12 +120,31 @@ def _evidence(examples: pipeline.Examples) -> pose.Evidence:
     return pose.Evidence(examples.labels2d, examples.joints3d, intrinsics)
 
 
+def training_vectors(run: config.Run) -> np.ndarray:
+    """(N, d) vectors of the training people, not standardised."""
+    sets = [_read(run, name, "train") for name in run.data.train_sets]
+    annotations = pipeline.join_sets(sets, run.data.train_sets, run)
+    return pipeline.target_vectors(annotations, run, f"data.train {run.data.train}")
+
+
 def make_task(run: config.Run) -> Task:
-    """Reads data and body, checks that they have what the run needs, and fits the normaliser."""
-    annotations = _read(run, "train")
+    """Reads data and body, checks that they have what the run needs, and fits the normalisers."""
+    _check_choices(run)
+    sets = [_read(run, name, "train") for name in run.data.train_sets]
+    counts, mixture = tuple(records.count(part) for part in sets), None
+    annotations = pipeline.join_sets(sets, run.data.train_sets, run)
+    if weights := run.data.train_weights:
+        mixture = pipeline.Mixture(counts, weights)
     where = f"data.train {run.data.train}"
-    normaliser = pipeline.fit_normaliser(pipeline.target_vectors(annotations, run, where), run)
-    network = denoisers.make_network(run.model, run.diffusion)
+    known = pipeline.find_statistics(annotations, run, where)
+    vectors = pipeline.target_vectors(annotations, run, where)
+    normaliser = pipeline.fit_normaliser(vectors, run, known)
+    examples = pipeline.make_examples(annotations, normaliser, run, where, known.features)
+    held_out = _held_out(run, normaliser, known.features)
+    _check_keypoints(run, examples, held_out)
+    network = denoisers.make_network(
+        run.model, run.diffusion, examples.features.shape[-1], examples.keypoints.shape[-2]
+    )
     process = run.diffusion
     schedule = schedules.make_schedule(process.schedule, process.steps, process.respacing)
     path = str(config.locate(run.data.body))
@@ -125,11 +154,26 @@ def make_task(run: config.Run) -> Task:
         network,
         schedule,
         normaliser,
-        pipeline.make_examples(annotations, normaliser, run, where),
-        _held_out(run, normaliser),
+        examples,
+        held_out,
         make_objective(run, network, schedule, normaliser, loss),
         checkpoint.digest(model),
+        known.features,
+        mixture,
     )
+
+
+def _check_choices(run: config.Run) -> None:
+    """ValueError where two fields of the run do not go together."""
+    if run.diffusion.betas == "min_max" and run.model.vector == "sixd144":
+        raise ValueError(
+            "diffusion.betas: wanted 'same' for model.vector 'sixd144', which carries no betas, got "
+            "'min_max'; pass --model.vector sixd154"
+        )
+    if run.train.keep == "best" and not run.data.val:
+        raise ValueError(
+            "train.keep: wanted 'last' without held-out people, got 'best'; pass --data.val FILE"
+        )
 
 
 def _supervision(
@@ -147,20 +191,39 @@ def _supervision(
     return supervision.make_loss(joints3d, root, run.train.joint_error, joints2d)
 
 
-def _read(run: config.Run, split: str) -> records.AnnotationSet:
-    path = getattr(run.data, split)
-    if path != demo.NAME:
-        return pipeline.read_set(path, split)
-    demo.check(run)
-    return demo.poses(split, body.load_body(config.locate(run.data.body)))
+def _read(run: config.Run, name: str, split: str) -> records.AnnotationSet:
+    moving = name.startswith(motion_sets.PREFIX)
+    if name != demo.NAME and not moving:
+        return pipeline.read_set(name, split)
+    motion_sets.check(run, name)
+    model = body.load_body(config.locate(run.data.body))
+    if moving:
+        return motion_sets.read(name, run.data.motion_every, split, model)
+    return demo.poses(split, model)
 
 
-def _held_out(run: config.Run, normaliser: pose.Normaliser) -> pipeline.Examples | None:
+def _held_out(
+    run: config.Run, normaliser: pose.Normaliser, features: pose.Normaliser | None
+) -> pipeline.Examples | None:
     if not run.data.val:
         return None
-    annotations = _read(run, "val")
+    annotations = _read(run, run.data.val, "val")
     where = f"data.val {run.data.val}"
-    return pipeline.make_examples(annotations, normaliser, run, where)
+    return pipeline.make_examples(annotations, normaliser, run, where, features)
+
+
+def _check_keypoints(
+    run: config.Run, examples: pipeline.Examples, held_out: pipeline.Examples | None
+) -> None:
+    """ValueError where the network would see another number of keypoints held out than in training."""
+    if held_out is None or "keypoints" not in run.model.condition:
+        return
+    wanted, found = (part.keypoints.shape[-2] for part in (examples, held_out))
+    if wanted != found:
+        raise ValueError(
+            f"data.val {run.data.val}: field keypoints2d: wanted {wanted} keypoints as in data.train "
+            f"{run.data.train}, found {found}; give held-out people of the same keypoint set"
+        )
 
 
 def fixed_loss(
@@ -174,15 +237,21 @@ def fixed_loss(
 
 
 def held_out_loss(
-    task: Task, prediction: str, params: PyTree, examples: pipeline.Examples, t: int
+    task: Task, run: config.Run, params: PyTree, examples: pipeline.Examples, t: int
 ) -> Float[Array, ""]:
     """Mean squared error of the noise that the network implies at step t, with fixed noise."""
     eps = jax.random.normal(jax.random.key(t), examples.x_0.shape)
     x_t = schedules.add_noise(task.schedule, examples.x_0, t, eps)
+    prediction = run.diffusion.prediction
     denoise = denoisers.bind(task.network, params, task.schedule, prediction, tables=False)
-    context = {"estimate": examples.estimate, "keypoints": examples.keypoints}
-    implied = schedules.eps_from_x0(task.schedule, x_t, t, denoise(x_t, t, context))
+    x_0 = denoise(x_t, t, context_of(run, examples))
+    implied = schedules.eps_from_x0(task.schedule, x_t, t, x_0)
     return jnp.mean((implied - eps) ** 2)
+
+
+def held_out_times(steps: int) -> list[int]:
+    """HELD_OUT_TIMES of a process of so many steps; the last one chooses what is kept."""
+    return sorted({min(t, steps - 1) for t in HELD_OUT_TIMES})
 
 
 def make_report(run: config.Run, task: Task) -> Callable[[PyTree, PyTree], dict[str, float]]:
@@ -197,14 +266,13 @@ def make_report(run: config.Run, task: Task) -> Callable[[PyTree, PyTree], dict[
     if held_out is not None:
         stride = -(-len(held_out.x_0) // _HELD_OUT_PEOPLE)
         held_out = pipeline.take(held_out, slice(None, None, stride))
-    times = sorted({min(t, steps - 1) for t in HELD_OUT_TIMES})
+    times = held_out_times(steps)
 
     @jax.jit
     def numbers(params, average, check, held_out: Any):
         values = {"check": fixed_loss(task.objective, params, check, steps)}
         for t in times if held_out is not None else ():
-            loss = held_out_loss(task, run.diffusion.prediction, average, held_out, t)
-            values[f"val_eps_t{t}"] = loss
+            values[f"val_eps_t{t}"] = held_out_loss(task, run, average, held_out, t)
         return values
 
     def report(params: PyTree, average: PyTree) -> dict[str, float]:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from diffjax import camera, rotations
+from diffjax import camera, rotations, skeleton
 
 Layout = Literal["rotmat226", "sixd144", "sixd154"]
 VECTOR_SIZE = {"rotmat226": 226, "sixd144": 144, "sixd154": 154}
@@ -94,6 +94,13 @@ def nearest_rotations(
     return jnp.where((off > 1e-5)[..., None, None], rotations.project_to_so3(matrices), matrices)
 
 
+def mirror(people: Pose) -> Pose:
+    """Left and right exchanged: joints swap, and M R M with M = diag(-1, 1, 1)."""
+    order = jnp.asarray(skeleton.mirror_permutation(skeleton.SMPL24))
+    flip = jnp.asarray(np.diag([-1.0, 1.0, 1.0]), people.rotations.dtype)
+    return people._replace(rotations=flip @ people.rotations[..., order, :, :] @ flip)
+
+
 def fit_normaliser(vectors: np.ndarray, floor: float = 1e-2) -> Normaliser:
     """Mean and std per dimension, in float64; std is at least `floor`, so that constants stay finite."""
     vectors = np.asarray(vectors, np.float64)
@@ -104,6 +111,23 @@ def fit_normaliser(vectors: np.ndarray, floor: float = 1e-2) -> Normaliser:
 def identity_normaliser(size: int) -> Normaliser:
     """Leaves vectors as they are (the paper's setting)."""
     return Normaliser(np.zeros(size, np.float32), np.ones(size, np.float32))
+
+
+def with_betas_range(
+    normaliser: Normaliser,
+    low: Float[np.ndarray, " 10"],
+    high: Float[np.ndarray, " 10"],
+    layout: Layout,
+    floor: float = 1e-2,
+) -> Normaliser:
+    """The normaliser, but betas go from low..high to [-1, 1]; half the range is at least `floor`."""
+    if layout == "sixd144":
+        raise ValueError("layout sixd144 carries no betas: nothing to scale")
+    low, high = (np.asarray(x, np.float64) for x in (low, high))
+    center, half = (low + high) / 2, np.maximum((high - low) / 2, floor)
+    mean = np.concatenate([np.asarray(normaliser.mean)[:-10], center])
+    std = np.concatenate([np.asarray(normaliser.std)[:-10], half])
+    return Normaliser(mean.astype(np.float32), std.astype(np.float32))
 
 
 def standardise(normaliser: Normaliser, x: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from diffjax import annotate, body, config, devices, simulate
+from diffjax import (
+    annotate,
+    body,
+    config,
+    devices,
+    fitting,
+    refine_groups,
+    sequence_refining,
+    simulate,
+)
 from diffjax.data import checks, jobs, records, shards
 from diffjax.pose import Refined
 
@@ -25,7 +34,7 @@ def refine_file(
     out: Path,
     *,
     kind: annotate.Kind | None = None,
-    mode: str = "guided",
+    mode: str = "",
     workdir: Path | None = None,
     rows: int | None = None,
 ) -> str:
@@ -38,14 +47,19 @@ def refine_file(
       data: an annotation set (file or directory of shards), or `demo`.
       out: a file to write, whole or not at all; or a directory, in which shards appear one by one.
       kind: of evidence; by default the first that the set holds.
+      mode: `guided`, `fast`, `scorehmr` or `d3prefiner` (of a sequence set); by default that of the run.
       workdir: where the prior was trained, for a run that names none (default: runs/NAME).
       rows: of a piece; by default about 2048.
     """
+    if (mode or run.mode) == "d3prefiner":
+        return sequence_refining.refine_file(run, data, out, workdir)
     _check_out(data, out)
     source = open_set(run, data)
-    kind = kind or _first_kind(source.head, data)
+    kind, mode = kind or _first_kind(source.head, data), mode or run.mode
     annotate.evidence_of(source.head, kind, data)  # Refuses what is absent.
     kit = load_kit(run, mode, workdir or Path("runs") / run.name)
+    if mode == "scorehmr":
+        return _refine_groups(run, source, out, kind, kit, rows)
     settings = getattr(run.guided, kind)
     refiner = annotate.make_refiner(kit, source.head, kind, settings, mode)
     rows = rows or devices.piece(source.count, _PIECE)
@@ -61,6 +75,42 @@ def refine_file(
     return f"{out}: {describe(notes, kind)}, {ms:.2f} ms a person"
 
 
+def _refine_groups(
+    run: config.Run,
+    source: shards.Source,
+    out: Path,
+    kind: annotate.Kind,
+    kit: annotate.Kit,
+    rows: int | None,
+) -> str:
+    """By ScoreHMR: rows alone, tracks, or views of one person. Says the table where the truth is known."""
+    fitter = fitting.make_fitter(kit, source.head, kind, run.scorehmr)
+    directory = out.with_name(f".{out.name}.part")
+    if not out.suffix and out.exists() and not jobs.is_begun(directory):
+        raise ValueError(f"{out}: already exists; choose another --out, or remove it first")
+    facts = refine_groups.facts_of(source, fitter, run.scorehmr.quality)
+    job, people, plan = refine_groups.begin(directory, source, fitter, facts, rows or 0)
+    refine_groups.work(job, people, plan, fitter, run.scorehmr.quality)
+    jobs.wait(job)
+    if not devices.is_first():
+        return ""
+    better, quality, seconds = refine_groups.gather(job, people)
+    beside = refine_groups.save(out, better, quality)
+    jobs.forget(job)
+    lines = refine_groups.table(run, fitter.name, people, better, fitter.use, seconds)
+    refined, seen = int(quality["refined"].sum()), quality["reprojection_px_before"] > 0
+    said = ""
+    if seen.any():
+        px = (quality[f"reprojection_px_{when}"][seen].mean() for when in ("before", "after"))
+        said = f"{' -> '.join(f'{error:.1f}' for error in px)} px of reprojection ({fitter.name}), "
+    ms = 1e3 * seconds / source.count
+    last = (
+        f"{out}: {said}{source.count} people, {source.count - refined} as they came, {ms:.2f} ms a person; "
+        f"the quality of each is in {beside}"
+    )
+    return "\n".join([*lines, last])
+
+
 def _check_out(data: str, out: Path) -> None:
     """Refuses before the work is done what could not be written, or would be lost."""
     if out.suffix not in (".npz", ""):
@@ -68,20 +118,20 @@ def _check_out(data: str, out: Path) -> None:
             f"{out}: wanted a file name ending in .npz, or a directory; choose another --out"
         )
     source = Path(data).resolve()
-    if data != "demo" and source in (out.resolve(), *out.resolve().parents):
+    if data not in simulate.DEMOS and source in (out.resolve(), *out.resolve().parents):
         raise ValueError(f"{out}: wanted another file than the input {data}; choose another --out")
 
 
 def open_set(run: config.Run, data: str) -> shards.Source:
     """The annotation set of a path, not loaded; `demo` is the demo's test set."""
-    if data != "demo":
+    if data not in simulate.DEMOS:
         return shards.open_set(data)
     if not run.parts.frontend:
         raise ValueError(
-            "data demo: wanted a keypoint frontend, found none; pass --parts.frontend FILE"
+            f"data {data}: wanted a keypoint frontend, found none; pass --parts.frontend FILE"
         )
     paths = (config.locate(path) for path in (run.parts.frontend, run.data.body))
-    return shards.of_set(simulate.demo_sets(*paths)[1], data)
+    return shards.of_set(simulate.demo_split(data, *paths)[1], data)
 
 
 def _first_kind(head: records.AnnotationSet, data: str) -> annotate.Kind:
@@ -96,10 +146,11 @@ def load_kit(run: config.Run, mode: str, workdir: Path) -> annotate.Kit:
     """What a mode needs of the parts of a run, and no more."""
     model = body.load_body(config.locate(run.data.body))
     prior, residuals = run.parts.prior or run.parts.denoiser or workdir, run.parts.residuals
+    conditioned = mode == "scorehmr"
     return annotate.Kit(
         run.data.body,
         model,
-        annotate.load_prior(prior, model) if mode == "guided" else None,
+        None if mode == "fast" else annotate.load_prior(prior, model, conditioned=conditioned),
         annotate.load_error_model(residuals) if mode == "fast" and residuals else None,
     )
 

@@ -37,21 +37,48 @@ class State(NamedTuple):
     """Of the loss-second-moment step sampler."""
 
 
+class Best(NamedTuple):
+    """The averages with the lowest held-out loss so far."""
+
+    params: PyTree
+    step: int = 0
+    """0 before any."""
+    loss: float = float("inf")
+
+
+class Work(NamedTuple):
+    """What a loop of training does."""
+
+    step: Callable[[State, Any], tuple[State, Any]]
+    """(state, batch) -> the next state, terms: a NamedTuple of means of the type `terms`."""
+    terms: type
+    report: Callable[[PyTree, PyTree], dict[str, float]]
+    """(weights, their average) -> what is logged beside the running terms."""
+    better: Callable[[int, State, dict[str, float], Best], Best]
+    """(step, state, what is logged, best so far) -> best."""
+    save: Callable[[State, Best, Any], None]
+    """The third is where the data are."""
+
+
 def make_optimiser(settings: config.Train) -> optax.GradientTransformation:
-    """AdamW; its learning rate is constant or falls to zero over the run."""
+    """AdamW on gradients clipped by their norm; its learning rate is constant or falls to zero."""
     rate: Any = settings.learning_rate
     if settings.anneal == "linear":
         rate = optax.linear_schedule(rate, 0.0, settings.steps)
     elif settings.anneal == "cosine":
         rate = optax.cosine_decay_schedule(rate, settings.steps)
-    return optax.adamw(rate, weight_decay=settings.weight_decay)
+    first, second = settings.adam_betas
+    adam = optax.adamw(rate, b1=first, b2=second, weight_decay=settings.weight_decay)
+    if settings.clip is None:
+        return adam
+    return optax.chain(optax.clip_by_global_norm(settings.clip), adam)
 
 
 def init_state(run: config.Run, task: Task) -> State:
     """The state before the first step."""
     init_key, key = jax.random.split(jax.random.key(run.train.seed))
     one = jax.tree.map(jnp.asarray, pipeline.take(task.examples, slice(0, 1)))
-    context = {"estimate": one.estimate, "keypoints": one.keypoints}
+    context = objective.context_of(run, one)
     params = denoisers.init_params(init_key, task.network, one.x_0, context)
     return State(
         jnp.zeros((), jnp.int32),
@@ -85,7 +112,12 @@ def make_step(
         with jax.numpy_dtype_promotion("standard"):  # optax mixes its counters with floats.
             updates, optimiser_state = optimiser.update(grads, state.optimiser, state.params)
         params = optax.apply_updates(state.params, updates)
-        ema = losses.ema_update(run.train.ema_rates, state.ema, params)
+        told = run.train
+        rates = [
+            losses.ema_rate(rate, state.step + 1, told.ema_every, told.ema_warm_up)
+            for rate in told.ema_rates
+        ]
+        ema = losses.ema_update(rates, state.ema, params)
         history = state.history
         if by_loss:
             history = losses.record_losses(history, drawn.t, terms.loss)
@@ -96,8 +128,8 @@ def make_step(
 
 
 def make_dispatch(
-    step: Callable,
-) -> Callable[[State, pipeline.Examples | None, PyTree, Array], tuple[State, Terms]]:
+    step: Callable, terms: Any = Terms
+) -> Callable[[State, PyTree | None, PyTree, Array], tuple[State, Any]]:
     """Runs `step` over the first `count` of a stack of batches in one compiled call; sums the terms.
 
     The batches are indices of `resident` examples; without these, they are examples themselves. The
@@ -107,18 +139,18 @@ def make_dispatch(
 
     @functools.partial(jax.jit, donate_argnums=0)
     def dispatch(
-        state: State, resident: pipeline.Examples | None, stack: PyTree, count: Array
-    ) -> tuple[State, Terms]:
+        state: State, resident: PyTree | None, stack: PyTree, count: Array
+    ) -> tuple[State, Any]:
         def one(index, carry):
             state, total = carry
             batch = jax.tree.map(lambda values: values[index], stack)
             if resident is not None:
                 # Only what the step reads is gathered: the compiler drops the rest.
                 batch = jax.tree.map(_rows(batch), resident)
-            new, terms = step(state, batch)
-            return new, jax.tree.map(jnp.add, total, terms)
+            new, now = step(state, batch)
+            return new, jax.tree.map(jnp.add, total, now)
 
-        zero = Terms(*(jnp.zeros(()) for _ in Terms._fields))
+        zero = terms(*(jnp.zeros(()) for _ in terms._fields))
         return jax.lax.fori_loop(0, count, one, (state, zero))
 
     return dispatch
@@ -150,9 +182,9 @@ class Feed:
     larger set, the rows of a stack are gathered here.
     """
 
-    def __init__(self, settings: config.Train, examples: pipeline.Examples, batches: Any):
+    def __init__(self, settings: config.Train, examples: Any, batches: Any):
         self._settings, self._examples, self._batches = settings, examples, batches
-        self.resident = _replicate(examples) if pipeline.fits_device(examples) else None
+        self.resident = replicate(examples) if pipeline.fits_device(examples) else None
         self._waited, self._since = 0.0, time.perf_counter()
 
     def prepare(self, step: int, running: Any = None) -> None:
@@ -181,7 +213,7 @@ class Feed:
         return share
 
 
-def _replicate(tree: PyTree) -> PyTree:
+def replicate(tree: PyTree) -> PyTree:
     """The same arrays on every device of every process."""
     mesh = Mesh(np.asarray(jax.devices()), ("data",))
     return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
@@ -238,7 +270,7 @@ def _asked_to_stop() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _check_resumed(run: config.Run, saved: config.Run, workdir: pathlib.Path) -> None:
+def check_resumed(run: config.Run, saved: config.Run, workdir: pathlib.Path) -> None:
     """ValueError unless what is resumed has the same data, network, process and objective."""
     free = ("steps", "steps_per_dispatch", "log_every", "save_every", "tensorboard")
     same = dataclasses.replace(run.train, **{name: getattr(saved.train, name) for name in free})
@@ -260,33 +292,56 @@ def _check_resumed(run: config.Run, saved: config.Run, workdir: pathlib.Path) ->
 
 def _resume(
     run: config.Run, workdir: pathlib.Path, task: Task, state: State, batches: Any
-) -> State:
+) -> tuple[State, Best]:
     """The newest saved state, with the data where it was; the given one where nothing was saved."""
     step = checkpoint.latest(workdir)
     if step is None:
-        return state
+        return state, Best(state.ema[0])
     facts = checkpoint.read_facts(workdir, step)
-    _check_resumed(run, config.from_json(facts["run"]), workdir)
+    check_resumed(run, config.from_json(facts["run"]), workdir)
     if facts["body"] != task.body_digest:
         raise ValueError(
             f"{workdir}: field body: wanted {task.body_digest}, found {facts['body']} in the saved "
             f"run; {run.data.body} has changed: choose another --workdir"
         )
+    source = str(workdir)
+    pipeline.check_features(_width(task), facts.get("features", 0), f"{run.data.train}", source)
     print(f"{workdir}: going on from step {step} of {run.train.steps}")
-    trees = checkpoint.restore(workdir, step, {"state": state._replace(ema=()), "ema": state.ema})
+    like: dict[str, PyTree] = {"state": state._replace(ema=()), "ema": state.ema}
+    best = facts.get("best")
+    trees = checkpoint.restore(workdir, step, like | ({"best": state.ema[0]} if best else {}))
     batches.set_state(facts["batches"])
-    return trees["state"]._replace(ema=trees["ema"])
+    kept = Best(trees["best"], **best) if best else Best(state.ema[0])
+    return trees["state"]._replace(ema=trees["ema"]), kept
 
 
-def _save(run: config.Run, workdir: pathlib.Path, task: Task, state: State, position: Any) -> None:
+def _width(task: Task) -> int:
+    """Image features that the network is conditioned on."""
+    return task.examples.features.shape[-1]
+
+
+def _save(
+    run: config.Run,
+    workdir: pathlib.Path,
+    task: Task,
+    state: State,
+    best: Best,
+    position: Any,
+) -> None:
     facts = {
         "run": config.to_json(run),
         "body": task.body_digest,
         "keypoints": _conditioned_keypoints(run, task),
+        "features": _width(task),
         "batches": position,
     }
     # The averages are an item of their own: a model is loaded without the optimiser.
     items = {"state": state._replace(ema=()), "ema": state.ema, "normaliser": task.normaliser}
+    if task.features is not None:
+        items["features"] = task.features
+    if best.step:
+        items["best"] = best.params
+        facts["best"] = {"step": best.step, "loss": best.loss}
     checkpoint.save(workdir, int(state.step), items, facts)
 
 
@@ -294,10 +349,16 @@ def _conditioned_keypoints(run: config.Run, task: Task) -> int:
     return task.examples.keypoints.shape[-2] if "keypoints" in run.model.condition else 0
 
 
-def trained_model(run: config.Run, task: Task, state: State) -> checkpoint.Model:
-    """The model as it stands: the first average of the weights."""
-    keypoints = _conditioned_keypoints(run, task)
-    return checkpoint.make_model(run, state.ema[0], task.normaliser, task.body_digest, keypoints)
+def trained_model(run: config.Run, task: Task, averages: PyTree) -> checkpoint.Model:
+    """The model with these averages of the weights."""
+    return checkpoint.make_model(
+        run,
+        averages,
+        task.normaliser,
+        task.body_digest,
+        _conditioned_keypoints(run, task),
+        task.features,
+    )
 
 
 def train(run: config.Run, workdir: str | pathlib.Path) -> checkpoint.Model:
@@ -313,25 +374,61 @@ def train(run: config.Run, workdir: str | pathlib.Path) -> checkpoint.Model:
         )
     task = objective.make_task(run)
     people = np.arange(len(task.examples.x_0), dtype=np.int32)
-    batches: Any = pipeline.batches(people, batch_size // jax.process_count(), run.train.seed)
-    state = _resume(run, workdir, task, _replicate(init_state(run, task)), batches)
-    workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / "config.json").write_text(config.to_json(run))
-    state = _loop(run, workdir, task, state, batches)
-    model = trained_model(run, task, state)
+    rows = batch_size // jax.process_count()
+    batches: Any = pipeline.batches(people, rows, run.train.seed, task.mixture)
+    state, best = _resume(run, workdir, task, replicate(init_state(run, task)), batches)
+    state, best = _loop(run, workdir, task, state, batches, best)
+    model = trained_model(run, task, best.params if best.step else state.ema[0])
     checkpoint.export(workdir / "model.npz", model)
+    if best.step:
+        print(
+            f"{workdir}: kept the averages of step {best.step}, held-out eps loss {best.loss:.5f}"
+        )
     return model
 
 
-def _loop(run: config.Run, workdir: pathlib.Path, task: Task, state: State, batches: Any) -> State:
+def _loop(
+    run: config.Run,
+    workdir: pathlib.Path,
+    task: Task,
+    state: State,
+    batches: Any,
+    best: Best | None = None,
+) -> tuple[State, Best]:
+    work = Work(
+        step=make_step(run, task),
+        terms=Terms,
+        report=objective.make_report(run, task),
+        better=functools.partial(_better, run, task),
+        save=functools.partial(_save, run, workdir, task),
+    )
+    return loop(run, workdir, work, task.examples, state, batches, best)
+
+
+def loop(
+    run: config.Run,
+    workdir: pathlib.Path,
+    work: Work,
+    examples: Any,
+    state: State,
+    batches: Any,
+    best: Best | None = None,
+) -> tuple[State, Best]:
+    """Steps until `train.steps`, with config.json, metrics.jsonl and checkpoints in `workdir`.
+
+    SIGTERM or Ctrl-C saves, then raises KeyboardInterrupt that says how to resume.
+    """
     settings, step = run.train, int(state.step)
+    workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / "config.json").write_text(config.to_json(run))
     log = _Log(workdir, step, settings.tensorboard)
-    dispatch, report = make_dispatch(make_step(run, task)), objective.make_report(run, task)
+    dispatch, report = make_dispatch(work.step, work.terms), work.report
     if step == 0:
         log.write(0, report(state.params, state.ema[0]))
     # A dispatch uses its state up; weights and their averages begin as the same memory.
     state = jax.tree.map(jnp.copy, state)
-    total, since, feed = None, step, Feed(settings, task.examples, batches)
+    best = Best(state.ema[0]) if best is None else best
+    total, since, feed = None, step, Feed(settings, examples, batches)
     bar = tqdm.tqdm(total=settings.steps, initial=step, unit="step", desc=run.name)
     with bar, _asked_to_stop() as stop:
         feed.prepare(step)
@@ -346,17 +443,38 @@ def _loop(run: config.Run, workdir: pathlib.Path, task: Task, state: State, batc
             if step % settings.log_every == 0 or step == settings.steps:
                 means = {k: float(v) / (step - since) for k, v in total._asdict().items()}
                 means["waiting"] = feed.waiting()
-                log.write(step, means | report(state.params, state.ema[0]))
+                values = report(state.params, state.ema[0])
+                log.write(step, means | values)
+                best = work.better(step, state, values, best)
                 bar.set_postfix(loss=f"{means['loss']:.4f}", waiting=f"{means['waiting']:.1%}")
                 total, since = None, step
             if step % settings.save_every == 0 or step == settings.steps or stop.is_set():
-                _save(run, workdir, task, state, position)
+                work.save(state, best, position)
             if stop.is_set() and step < settings.steps:
                 raise KeyboardInterrupt(
                     f"stopped: step {step} is saved in {workdir}; the same command with "
                     f"--workdir {workdir} goes on from there"
                 )
-    return state
+    return state, best
+
+
+def _better(
+    run: config.Run,
+    task: Task,
+    step: int,
+    state: State,
+    values: dict[str, float],
+    best: Best,
+) -> Best:
+    """The averages at this step, where they are to be kept; looked at every `log_every` steps only.
+
+    A run that is ended at another step and then prolonged looks where one of full length does.
+    """
+    if run.train.keep == "last" or step % run.train.log_every:
+        return best
+    loss = values[f"val_eps_t{objective.held_out_times(len(task.schedule.betas))[-1]}"]
+    # A copy: the next dispatch uses the state up.
+    return Best(jax.tree.map(jnp.copy, state.ema[0]), step, loss) if loss < best.loss else best
 
 
 def _steps_to_go(settings: config.Train, step: int) -> int:
@@ -366,7 +484,7 @@ def _steps_to_go(settings: config.Train, step: int) -> int:
     return min(stops) - step
 
 
-def _refuse_nan(terms: Terms, step: int, workdir: pathlib.Path) -> None:
+def _refuse_nan(terms: Any, step: int, workdir: pathlib.Path) -> None:
     """ValueError, before anything is saved, where the loss has ceased to be a number."""
     if not np.isfinite(loss := float(terms.loss)):
         raise ValueError(

@@ -9,7 +9,17 @@ import os
 import sys
 from pathlib import Path
 
-MODULES = ("search", "body", "train", "scorehmr", "cores", "precision", "speed", "fused")
+MODULES = (
+    "search",
+    "body",
+    "train",
+    "scorehmr",
+    "d3prefiner",
+    "cores",
+    "precision",
+    "speed",
+    "fused",
+)
 
 
 def _arguments() -> argparse.Namespace:

@@ -7,7 +7,7 @@ import tyro
 from tqdm import tqdm
 
 from diffjax import config, simulate
-from diffjax.data import records, synthetic
+from diffjax.data import in_time, moments, records, splits, synthetic
 from diffjax.frontends import keypoint_hmr
 
 
@@ -15,41 +15,61 @@ def make_estimates(
     motion: str,
     out: Path,
     body: Path = Path("converted_weights/open_body.npz"),
+    frontend: Path | None = None,
+    correlation: float = 0.0,
     steps: int = 2000,
     views: int = 3,
     seed: int = 0,
 ) -> None:
-    """Writes train.npz, val.npz, test.npz, residuals.npz and frontend.npz.
+    """Writes train, val and test, videos and four views of val and test, residuals and the frontend.
 
     Args:
         motion: "generated", or a directory with train/, val/ and test/ of AMASS-layout .npz files
             split by subject (the part of a file name before the first "_").
         out: A new directory.
         body: SMPL-format body with coco17 and h36m17 regressors.
+        frontend: A frontend.npz from before: none is trained, and only the sets of val and test are
+            written.
+        correlation: Of the videos' detection errors with those of the frame before; 0 is none.
         steps: Training steps of each of the five frontends, 256 people a step.
         views: Random cameras for each training pose.
         seed: Of weights, views and noise.
     """
-    if (out / "train.npz").exists():
-        raise ValueError(f"{out}: already holds train.npz; choose a new --out, or remove it")
-    generated = motion == "generated"
-    scene = synthetic.load_scene(str(body))
-    clips = simulate.generated_split() if generated else simulate.read_split(motion)
-    sampling = simulate.GENERATED_SAMPLING if generated else simulate.Sampling()
     start = time.perf_counter()
-    made = simulate.make_estimates(
-        clips, scene, sampling, seed=seed, views=views, steps=steps, report=tqdm.write
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    for part in ("train", "val", "test"):
-        annotations = getattr(made, part)
-        records.write(out / f"{part}.npz", annotations)
-        errors = simulate.frontend_errors(annotations, scene)
-        text = ", ".join(f"{name} {value:.1f}" for name, value in errors.items())
-        print(f"{part}: {records.count(annotations)} people, {text}")
-    records.save_arrays(out / "residuals.npz", {"covariance": made.covariance})
-    keypoint_hmr.save(out / "frontend.npz", made.frontend)
+    _refuse_overwriting(out)
+    in_time.memory(moments.WINDOW, correlation)  # Refused before anything is trained.
+    generated, scene = motion == "generated", synthetic.load_scene(str(body))
+    parts = ("val", "test") if frontend else splits.Clips._fields
+    params = keypoint_hmr.load(frontend) if frontend else None
+    clips = splits.generated_split(parts) if generated else splits.read_split(motion, parts)
+    sampling = splits.GENERATED_SAMPLING if generated else splits.Sampling()
+    if frontend is None:
+        made = simulate.make_estimates(
+            clips.train, scene, sampling, seed=seed, views=views, steps=steps, report=tqdm.write
+        )
+        params = made.frontend
+        _write(out, "train", made.train, scene)
+        records.save_arrays(out / "residuals.npz", {"covariance": made.covariance})
+        keypoint_hmr.save(out / "frontend.npz", params)
+    for name, people in simulate.held_out(
+        clips, sampling, params, scene, seed=seed, correlation=correlation
+    ):
+        _write(out, name, people, scene)
     print(f"written to {out} in {time.perf_counter() - start:.0f} s")
+
+
+def _refuse_overwriting(out: Path) -> None:
+    for name in (f"{part}.npz" for part in ("train", "val", "test", "frontend")):
+        if (out / name).exists():
+            raise ValueError(f"{out}: already holds {name}; choose a new --out, or remove it")
+
+
+def _write(out: Path, name: str, people: records.AnnotationSet, scene: synthetic.Scene) -> None:
+    """One set, and what is to be said of it."""
+    records.write(out / f"{name}.npz", people)
+    errors = simulate.frontend_errors(people, scene)
+    text = ", ".join(f"{what} {value:.1f}" for what, value in errors.items())
+    print(f"{name}: {records.count(people)} people, {text}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
@@ -15,31 +15,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     file = config.config_of(argv)
 
     def command(
-        data: str,
-        out: Path,
+        data: str | None = None,
+        out: Path | None = None,
         evidence: annotate.Kind | None = None,
-        mode: Literal["guided", "fast"] = "guided",
         workdir: Path | None = None,
         config_file: Annotated[Path, tyro.conf.arg(name="config")] = file,
         run: config.Fields = config.load(file),  # noqa: B008
     ) -> None:
-        """Writes the set again, with its estimates replaced by refined ones.
+        """Writes the set again, with its estimates replaced by refined ones; prints what that gained.
 
         Uses every device there is. The same command again goes on where a stopped one was. With
         --distributed, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID in the
         environment, several processes that share a file system each do their part.
 
         Args:
-            data: An annotation set, .npz or a directory of shards; "demo" for generated people.
-            out: The annotation set to write: a name ending in .npz, or a directory for its shards.
+            data: An annotation set, .npz or a directory of shards; "demo", "demo_video" and
+                "demo_views" are generated people (default: the config's test set). Of mode
+                d3prefiner a sequence set, .npz.
+            out: The annotation set to write: a name ending in .npz, or a directory for its shards
+                (default: runs/NAME/refined.npz).
             evidence: What refines: clicked 2D labels, 2D detections or 3D joints. By default the
                 first of them that the set holds.
-            mode: By a prior of poses, or by the frontend's known errors (--parts.residuals).
             workdir: Where the prior was trained, if --parts.prior names none (default: runs/NAME).
             config_file: A file of configs/; every field below overrides it.
-            run: Of these fields guided.*, parts.* and data.body matter here.
+            run: Of these fields mode, guided.*, scorehmr.*, sequence.*, parts.* and data.body matter here.
         """
-        said = refine.refine_file(run, data, out, kind=evidence, mode=mode, workdir=workdir)
+        target = out or (workdir or Path("runs") / run.name) / "refined.npz"
+        source = data or run.data.test
+        said = refine.refine_file(run, source, target, kind=evidence, workdir=workdir)
         if devices.is_first():
             print(said)
 

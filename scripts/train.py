@@ -1,10 +1,14 @@
 """Trains a denoiser: python scripts/train.py --config configs/demo.py --workdir runs/demo"""
 
-from diffjax import config, train
+from diffjax import config, sequence_training, train
 
 
 def main() -> None:
     run, workdir = config.parse(description=__doc__ or "")
+    if run.mode == "d3prefiner":
+        sequence_training.train_refiner(run, workdir)
+        print(f"{workdir / 'model.npz'}: the trained refiner. Use it by --parts.refiner {workdir}")
+        return
     train.train(run, workdir)
     print(
         f"{workdir / 'model.npz'}: the trained model. Refine with it by --parts.prior {workdir}, search "

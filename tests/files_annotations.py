@@ -337,6 +337,43 @@ def network_state() -> dict[str, torch.Tensor]:
         return {n.removeprefix("state_dict/"): torch.from_numpy(golden[n]) for n in names}
 
 
+def pose_state(condition=16, hidden=8, depth=1, size=144, suffix="") -> dict[str, torch.Tensor]:
+    """The same network of other sizes, at random; `suffix` is _betas for the one of betas."""
+    generator, inner = torch.Generator().manual_seed(0), 4 * size
+    layers = {
+        f"time_mlp{suffix}.1": (inner, size),
+        f"time_mlp{suffix}.3": (inner, inner),
+        f"init_mlp{suffix}": (size, size),
+        f"final_mlp{suffix}": (size, size),
+    }
+    for i in range(depth):
+        block = f"blocks{suffix}.{i}"
+        layers |= {
+            f"{block}.mlp.1": (2 * size, inner),
+            f"{block}.block.layer_norm1": (size + condition,),
+            f"{block}.block.linear_layer1": (hidden, size + condition),
+            f"{block}.block.layer_norm2": (hidden,),
+            f"{block}.block.linear_layer2": (size, hidden),
+        }
+    state = {}
+    for name, shape in layers.items():
+        state[f"{name}.weight"] = torch.randn(shape, generator=generator) / shape[-1] ** 0.5
+        state[f"{name}.bias"] = torch.randn(shape[0], generator=generator) / 10
+    return state
+
+
+def write_statistics(folder: Path, pose=16, shape=0) -> tuple[Path, Path]:
+    """pare_feat_stats.npz and betas_stats_eft_fits.npz."""
+    random = np.random.default_rng(0)
+    parts = {"pose_feats": pose, "cam_shape_feats": shape or 8}
+    known = {f"{name}_mean": random.normal(size=n) for name, n in parts.items()}
+    known |= {f"{name}_std": random.uniform(0.5, 2, n) for name, n in parts.items()}
+    paths = folder / "pare_feat_stats.npz", folder / "betas_stats_eft_fits.npz"
+    np.savez(paths[0], **known)
+    np.savez(paths[1], betas_min=np.full(10, -3.0), betas_max=np.arange(1.0, 11.0))
+    return paths
+
+
 def scorehmr_checkpoint(state: dict[str, torch.Tensor], steps=1000, **extra) -> dict:
     """As the trainer saves it: step, raw model, optimiser, and the moving average in a wrapper."""
     table = schedule.make_schedule("cosine", steps)
@@ -357,9 +394,12 @@ def _diffannot(folder: Path) -> made.Case:
 
 
 def _scorehmr(folder: Path) -> made.Case:
+    """The bare average alone: what is damaged should be small."""
     path = folder / "model-100.pt"
-    torch.save(scorehmr_checkpoint(network_state(), 20), path)
-    return made.Case(_convert(weights.convert, path), [path])
+    state = {f"ema_model.model.{name}": value for name, value in pose_state(hidden=2).items()}
+    torch.save({"ema": state}, path)
+    stats, _ = write_statistics(folder)
+    return made.Case(_convert(functools.partial(weights.convert, stats=stats), path), [path, stats])
 
 
 CASES = {

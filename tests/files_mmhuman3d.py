@@ -165,6 +165,21 @@ def scorehmr(path: Path, evaluation: dict) -> Path:
     return path
 
 
+def pare(path: Path, **changes) -> Path:
+    """PARE's cache of the same rows: features channel by channel, no translation."""
+    random = np.random.default_rng(5)
+    data = {
+        "pose_feats": random.normal(size=(ROWS, 128, 24)).astype(np.float32),
+        "cam_shape_feats": random.normal(size=(ROWS, 64, 24)).astype(np.float32),
+        "pred_pose": matrices(people()[0]).astype(np.float32),
+        "pred_betas": np.zeros((ROWS, 10), np.float32),
+        "pred_cam": np.tile(np.float32([0.8, 0.1, 0.0]), (ROWS, 1)),
+        **changes,
+    }
+    np.savez(path, **{key: value for key, value in data.items() if value is not None})
+    return path
+
+
 def spin_data(path: Path, **changes) -> Path:
     """dataset_extras as SPIN's base_dataset.py reads it."""
     random = np.random.default_rng(6)
@@ -247,11 +262,13 @@ def _inference(folder: Path) -> made.Case:
 def _scorehmr(folder: Path) -> made.Case:
     evaluation = folder / "3dpw_test.npz"
     cache = scorehmr(folder / "cache.npz", hmr2(evaluation))
+    features = pare(folder / "pare.npz")
 
     def convert(out: Path) -> None:
-        records.write(out, scorehmr_cache.from_scorehmr(cache, evaluation, say=silent))
+        found = scorehmr_cache.from_scorehmr(cache, evaluation, features=features, say=silent)
+        records.write(out, found)
 
-    return made.Case(convert, [cache, evaluation])
+    return made.Case(convert, [cache, evaluation, features])
 
 
 def _hmr2(folder: Path) -> made.Case:

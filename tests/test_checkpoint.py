@@ -126,3 +126,12 @@ def test_digests_tell_bodies_apart(toy_body):
     same = dataclasses.replace(toy_body, template=toy_body.template + 1e-8)
     assert checkpoint.digest(toy_body) != checkpoint.digest(other)
     assert checkpoint.digest(toy_body) == checkpoint.digest(same)
+
+
+def test_a_network_of_rotations_alone_goes_with_every_body(tmp_path, toy_body):
+    run = dataclasses.replace(RUN, model=config.Model(width=8, depth=1, vector="sixd144"))
+    network = denoisers.make_network(run.model, run.diffusion)
+    params = denoisers.init_params(jax.random.key(0), network, jnp.zeros((1, 144)))
+    normaliser = pose.identity_normaliser(144)
+    checkpoint.export(tmp_path / "m.npz", checkpoint.make_model(run, params, normaliser, "other"))
+    assert checkpoint.load_model(tmp_path / "m.npz", model=toy_body).body_digest == "other"

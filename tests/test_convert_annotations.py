@@ -152,6 +152,18 @@ def test_one_focal_length_holds_for_both_axes_and_all_rows(tmp_path):
         generic.read_generic(tmp_path / "d.npz", fields={"pred_pose": "pose"}, say=_silent)
 
 
+def test_cameras_of_a_dump_are_taken_by_name(tmp_path):
+    turn = files.matrices()[:, 3]
+    cameras = {"R": turn, "t": np.ones((_N, 3)), "cam": np.array(["left"] * _N)}
+    np.savez(tmp_path / "d.npz", pose=files.matrices(), **cameras)
+    fields = {"view": "cam", "view_rotation": "R", "view_translation": "t"}
+    found = generic.read_generic(tmp_path / "d.npz", fields=fields, say=_silent)
+    assert files.apart(found["view_rotation"], turn) < 1e-5
+    np.testing.assert_array_equal(found["view"], cameras["cam"])
+    with pytest.raises(ValueError, match=r"field t: wanted \(people, 3, 3\)"):
+        generic.read_generic(tmp_path / "d.npz", fields={"view_rotation": "t"}, say=_silent)
+
+
 _BAD_DUMPS = {
     "nan": ({"pose": np.full((2, 72), np.nan)}, "found NaN"),
     "quaternions": ({"pose": np.zeros((2, 96))}, "found 96"),

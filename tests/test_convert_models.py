@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 import torch
 from scipy import sparse
 from scipy.spatial.transform import Rotation
 
-from diffjax import body, checkpoint, skeleton, unpickle
-from diffjax.convert import model_files, scorehmr_weights, smpl, weights
+from diffjax import annotate, body, checkpoint, pose, schedule, skeleton, unpickle
+from diffjax.convert import model_files, scorehmr_model, scorehmr_weights, smpl, weights
 from diffjax.data import records
 from diffjax.denoisers import conditioned
 
@@ -379,11 +380,11 @@ def network_state():
     return files.network_state()
 
 
-def test_scorehmrs_moving_average_is_taken_not_the_raw_weights(tmp_path, network_state, capsys):
-    torch.save(files.scorehmr_checkpoint(network_state), tmp_path / "model-100.pt")
-    weights.convert(tmp_path / "model-100.pt", tmp_path / "scorehmr.npz")
-    arrays = unpickle.load_npz(tmp_path / "scorehmr.npz")
-    facts = json.loads(arrays.pop("facts"))
+def test_scorehmrs_moving_average_is_taken_not_the_raw_weights(network_state):
+    arrays = scorehmr_weights.arrays_of(
+        _as_loaded(files.scorehmr_checkpoint(network_state)), "here"
+    )
+    facts = json.loads(str(arrays.pop("facts")))
     assert facts["schedule"] == "cosine"
     assert facts["steps"] == 1000
     assert facts["pose"] == {"size": 12, "hidden": 8, "depth": 3, "condition_size": 16}
@@ -393,6 +394,139 @@ def test_scorehmrs_moving_average_is_taken_not_the_raw_weights(tmp_path, network
         x, t, cond, eps = (jnp.asarray(golden[name]) for name in ("x", "t", "cond", "eps"))
     found = jax.jit(network.apply)({"params": params}, x, t.astype(jnp.int32), {"features": cond})
     np.testing.assert_allclose(found, eps, atol=1e-5)
+
+
+def _as_loaded(content):
+    """What `unpickle.load_torch` makes of it."""
+    if isinstance(content, dict):
+        return {name: _as_loaded(value) for name, value in content.items()}
+    return content.numpy() if isinstance(content, torch.Tensor) else content
+
+
+def _public_eps(state, x, t, seen, suffix=""):
+    """The network by its published names and operations, in PyTorch."""
+    functional, size = torch.nn.functional, x.shape[1]
+
+    def linear(name, value):
+        return functional.linear(value, state[f"{name}.weight"], state[f"{name}.bias"])
+
+    def norm(name, value):
+        known = (state[f"{name}.weight"], state[f"{name}.bias"])
+        return functional.layer_norm(value, value.shape[-1:], *known)
+
+    half = size // 2
+    angle = t[:, None] * torch.exp(-torch.arange(half) * (np.log(10000.0) / (half - 1)))
+    embedded = torch.cat([angle.sin(), angle.cos()], -1).float()
+    embedded = functional.gelu(linear(f"time_mlp{suffix}.1", embedded))
+    embedded = linear(f"time_mlp{suffix}.3", embedded)
+    h = linear(f"init_mlp{suffix}", x)
+    for i in range(
+        sum(k.startswith(f"blocks{suffix}.") and k.endswith("mlp.1.bias") for k in state)
+    ):
+        block = f"blocks{suffix}.{i}"
+        scale, shift = linear(f"{block}.mlp.1", functional.silu(embedded)).chunk(2, -1)
+        h = h * (scale + 1) + shift
+        u = norm(f"{block}.block.layer_norm1", torch.cat([h, seen], -1))
+        u = norm(
+            f"{block}.block.layer_norm2", functional.gelu(linear(f"{block}.block.linear_layer1", u))
+        )
+        h = h + functional.gelu(linear(f"{block}.block.linear_layer2", u))
+    return linear(f"final_mlp{suffix}", h)
+
+
+def _eps(model, x, t, features):
+    """What a converted model says, features as they are in a set."""
+    context = checkpoint.context(model, {"features": features}, "here")
+    found = checkpoint.denoiser(model)(jnp.asarray(x), jnp.asarray(t), context)
+    return schedule.eps_from_x0(model.schedule, jnp.asarray(x), jnp.asarray(t), found)
+
+
+def test_a_converted_scorehmr_is_a_prior_that_says_what_the_public_network_says(tmp_path, capsys):
+    state = files.pose_state()
+    torch.save(files.scorehmr_checkpoint(state), tmp_path / "model-100.pt")
+    stats, _ = files.write_statistics(tmp_path)
+    weights.convert(tmp_path / "model-100.pt", tmp_path / "prior.npz", stats=stats)
+    assert "--mode scorehmr --parts.prior" in capsys.readouterr().out
+    model = annotate.load_prior(tmp_path / "prior.npz", tiny.bones(), conditioned=True).model
+    assert model is not None
+    assert model.run.model.condition == ("features",)
+    assert (model.run.diffusion.schedule, model.run.diffusion.standardise) == ("cosine", False)
+    random = np.random.default_rng(1)
+    x, features = (random.normal(size=(3, n)).astype(np.float32) for n in (144, 16))
+    t = np.array([50, 300, 900])
+    known = np.load(stats)
+    seen = (features - known["pose_feats_mean"]) / known["pose_feats_std"]
+    wanted = _public_eps(state, *(torch.from_numpy(a) for a in (x, t, seen.astype(np.float32))))
+    np.testing.assert_allclose(_eps(model, x, t, features), wanted, atol=1e-5)
+
+
+def test_scorehmrs_betas_see_their_own_features_and_lie_between_minus_one_and_one(tmp_path):
+    state = files.pose_state(condition=12) | files.pose_state(8, 8, 2, 10, "_betas")
+    stats, betas = files.write_statistics(tmp_path, 12, 8)
+    content = {name: value.numpy() for name, value in state.items()}
+    model = scorehmr_model.model_of(content, "here", stats=stats, betas_stats=betas)
+    assert model.run.model.vector == "sixd154"
+    assert model.run.model.shape_features == 8
+    random = np.random.default_rng(2)
+    x, features = (random.normal(size=(3, n)).astype(np.float32) for n in (154, 20))
+    t, known = np.array([10, 500, 990]), np.load(stats)
+    parts = features[:, :12], features[:, 12:]
+    seen = [
+        torch.from_numpy(((f - known[f"{n}_mean"]) / known[f"{n}_std"]).astype(np.float32))
+        for f, n in zip(parts, ("pose_feats", "cam_shape_feats"))
+    ]
+    times, noisy = torch.from_numpy(t), torch.from_numpy(x)
+    wanted = [
+        _public_eps(state, noisy[:, :144], times, seen[0]),
+        _public_eps(state, noisy[:, 144:], times, seen[1], "_betas"),
+    ]
+    np.testing.assert_allclose(_eps(model, x, t, features), torch.cat(wanted, -1), atol=2e-5)
+    low, high = np.full(10, -3.0, np.float32), np.arange(1.0, 11.0, dtype=np.float32)
+    vector = np.concatenate([np.zeros(144, np.float32), high])
+    np.testing.assert_allclose(
+        pose.standardise(model.normaliser, jnp.asarray(vector))[144:], 1, atol=1e-6
+    )
+    vector[144:] = low
+    np.testing.assert_allclose(
+        pose.standardise(model.normaliser, jnp.asarray(vector))[144:], -1, atol=1e-6
+    )
+
+
+def test_scorehmrs_statistics_are_asked_for_not_guessed(tmp_path):
+    content = {name: value.numpy() for name, value in files.pose_state().items()}
+    stats, betas = files.write_statistics(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"its 16 features, --stats pare_feat_stats.npz .* found neither"
+    ):
+        scorehmr_model.model_of(content, "here")
+    with pytest.raises(ValueError, match="found both"):
+        scorehmr_model.model_of(content, "here", stats=stats, raw_features=True)
+    with pytest.raises(ValueError, match="leave --betas-stats out"):
+        scorehmr_model.model_of(content, "here", stats=stats, betas_stats=betas)
+    raw = scorehmr_model.model_of(content, "here", raw_features=True)
+    assert raw.features is not None
+    np.testing.assert_array_equal(raw.features.std, np.ones(16))
+    np.savez(tmp_path / "prohmr.npz", mean=np.arange(16.0), std=np.full(16, 2.0))
+    found = scorehmr_model.model_of(content, "here", stats=tmp_path / "prohmr.npz").features
+    assert found is not None
+    np.testing.assert_array_equal(found.mean, np.arange(16.0))
+    with pytest.raises(
+        ValueError, match=r"field pose_feats_mean: wanted 16 numbers.*found float64 \(9,\)"
+    ):
+        scorehmr_model.model_of(content, "here", stats=files.write_statistics(tmp_path, 9)[0])
+    with pytest.raises(ValueError, match="field pose_feats_mean: wanted ScoreHMR's statistics"):
+        scorehmr_model.model_of(content, "here", stats=betas)
+    two = content | {k: v.numpy() for k, v in files.pose_state(16, 8, 2, 10, "_betas").items()}
+    with pytest.raises(ValueError, match="range of the betas that it diffuses, found none"):
+        scorehmr_model.model_of(two, "here", raw_features=True)
+
+
+def test_a_scorehmr_network_that_is_over_no_pose_is_refused(network_state):
+    bare = {name: value.numpy() for name, value in network_state.items()}
+    with pytest.raises(
+        ValueError, match=r"field init_mlp\.weight: wanted a network of 24 x 6 numbers"
+    ):
+        scorehmr_model.model_of(bare, "here", raw_features=True)
 
 
 def test_scorehmrs_bare_network_is_recognised_too(network_state):

@@ -81,6 +81,58 @@ def test_a_cache_alone_is_an_annotation_set(cache):
         scorehmr_cache.from_scorehmr(cache[1], say=silent)
 
 
+def test_pares_features_are_channel_major_and_proven_by_its_poses(tmp_path, cache):
+    path, said = files.pare(tmp_path / "pare.npz"), []
+    found = scorehmr_cache.from_scorehmr(*cache[:2], features=path, say=said.append)
+    stored = np.load(path)["pose_feats"]
+    np.testing.assert_array_equal(found.features, stored.reshape(ROWS, 3072))
+    assert found.features[2, 5 * 24 + 7] == stored[2, 5, 7]
+    assert any("its own estimates: estimate and truth differ by 0 degrees" in s for s in said)
+    both = scorehmr_cache.from_scorehmr(
+        *cache[:2], features=path, shape_features=True, say=silent
+    ).features
+    assert both.shape == (ROWS, 4608)
+    np.testing.assert_array_equal(both[:, :3072], found.features)
+    turned = files.pare(tmp_path / "axes.npz", pose_feats=stored.transpose(0, 2, 1))
+    with pytest.raises(ValueError, match=r"wanted \(N, channels, 24\), found \(6, 24, 128\)"):
+        scorehmr_cache.from_scorehmr(cache[0], features=turned, say=silent)
+    short = files.pare(tmp_path / "short.npz", pose_feats=stored[1:])
+    with pytest.raises(ValueError, match="field pose_feats: wanted 6 rows"):
+        scorehmr_cache.from_scorehmr(cache[0], features=short, say=silent)
+    poses = files.matrices(files.people()[0]).astype(np.float32)
+    poses[:, 0] = poses[:, 0] @ np.diag([-1, 1, -1]).astype(np.float32)
+    other = files.pare(tmp_path / "other.npz", pred_pose=poses)
+    with pytest.raises(ValueError, match="differ by 180 degrees"):
+        scorehmr_cache.from_scorehmr(cache[0], features=other, say=silent)
+    with pytest.raises(ValueError, match="field pose_feats: wanted them; give --features"):
+        scorehmr_cache.from_scorehmr(cache[0], shape_features=True, say=silent)
+    with pytest.raises(ValueError, match="field pose_feats: wanted PARE's cached features"):
+        scorehmr_cache.from_scorehmr(cache[0], features=cache[0], say=silent)
+
+
+def test_prohmrs_features_have_no_poses_beside_them(tmp_path, cache):
+    features, said = np.ones((ROWS, 2048), np.float32), []
+    np.savez(tmp_path / "prohmr.npz", img_feats=features)
+    found = scorehmr_cache.from_scorehmr(
+        cache[0], features=tmp_path / "prohmr.npz", say=said.append
+    )
+    np.testing.assert_array_equal(found.features, features)
+    assert any("nothing in the file proves it" in text for text in said)
+
+
+def test_pares_cache_is_a_set_to_train_on_without_a_place(tmp_path, cache):
+    path = files.pare(tmp_path / "pare.npz")
+    found = scorehmr_cache.from_scorehmr(path, cache[1], say=silent)
+    assert found.features.shape == (ROWS, 3072)
+    assert found.pose is not None
+    assert found.pred_cam_t is None
+    placed = scorehmr_cache.from_scorehmr(
+        path, cache[1], image_size_px=(1080.0, 1920.0), say=silent
+    )
+    depth = 2 * 5000 / (0.8 * cache[2]["scale"])
+    np.testing.assert_allclose(placed.pred_cam_t[:, 2], depth, rtol=1e-4)
+
+
 def test_hmr2_scale_is_in_pixels_and_body_pose_holds_the_root(tmp_path):
     stored, said = files.hmr2(tmp_path / "e.npz"), []
     found = hmr2_evaluation.read_hmr2_evaluation(tmp_path / "e.npz", say=said.append)

@@ -4,14 +4,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffjax import config, demo, rotations, simulate
-from diffjax.data import motion, records
+from diffjax import config, demo, rotations
+from diffjax.data import motion, records, splits
 
 
 @pytest.fixture
 def few(monkeypatch):
     clips = motion.generate(0, range(2), 1)
-    monkeypatch.setattr(simulate, "generated_clips", lambda part: clips)
+    monkeypatch.setattr(splits, "generated_clips", lambda part: clips)
 
 
 @pytest.mark.parametrize("part", ["train", "val"])

@@ -371,3 +371,29 @@ def test_exactly_half_is_too_few():
     one = estimates([f"data/{image}" for image in IMAGES], box)
     with pytest.raises(ValueError, match="2 of 4 people match"):
         joined(one, evidence())
+
+
+def _cameras(order, **more):
+    """Two instants of one person before two cameras, in some order."""
+    names = np.array([("walk", 1, "0"), ("walk", 1, "1"), ("walk", 2, "0"), ("walk", 2, "1")])[
+        list(order)
+    ]
+    return {"sequence": names[:, 0], "frame": names[:, 1].astype(int), "view": names[:, 2], **more}
+
+
+def test_views_of_one_instant_are_told_apart():
+    one = {k: v for k, v in known().items() if k not in ("image", "bbox_px")}
+    order = [3, 1, 0, 2]
+    two = {k: v for k, v in evidence(order).items() if k not in ("image", "bbox_px")}
+    said = []
+    out = joined(one | _cameras(range(4)), two | _cameras(order), said.append)
+    np.testing.assert_array_equal(out["keypoints2d"], keypoints_in(BOXES))
+    assert "by frame, view of the one sequence" in said[0]
+
+
+def test_a_cameras_place_is_never_joined_to_another_rotation():
+    turn = np.tile(np.eye(3, dtype=np.float32), (4, 1, 1))
+    one = known(view_rotation=turn)
+    two = evidence(view_rotation=turn, view_translation=np.ones((4, 3), np.float32))
+    assert "view_translation" not in joined(one, two)
+    assert {"view_rotation", "view_translation"} <= set(joined(known(), two))

@@ -7,19 +7,25 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / "diffjax"
 FLOORS = """
-rotations skeleton camera unpickle kinematics skinning segments
-config schedule body metrics devices
+rotations skeleton camera unpickle kinematics skinning segments windows tracks micro_batches
+config schedule body metrics devices criss_cross
 pose sampling chunks
-search energies guidance losses denoisers
-frontends methods supervision
+search energies guidance losses denoisers joint_limits smoothing descent
+methods supervision
+frontends
 data checkpoint
-convert simulate annotate plots
-evaluate refine demo
+convert simulate annotate plots motion_sets sequence_checkpoint
+evaluate demo fitting sequence_lifting
+fit_signals
+refine_groups sequence_scores sequence_sources
+sequence_refining sequence_examples
+refine
 choosing objective
 contest
 report
-sweep train
-tune
+sweep train ablation
+tune sequence_training
+sequence_contest
 benchmarks
 """.strip().splitlines()
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}

@@ -123,3 +123,36 @@ def test_pck_counts_and_auc_averages(rng):
     np.testing.assert_allclose(
         metrics.auc(jnp.asarray(true), jnp.asarray(true)), 30 / 31, rtol=1e-5
     )
+
+
+def test_n_mpjpe_ignores_the_scale_alone(rng):
+    pred, true = (jnp.asarray(a) for a in pair(rng))
+    before = metrics.n_mpjpe_mm(pred, true)
+    np.testing.assert_allclose(metrics.n_mpjpe_mm(0.3 * pred, true), before, rtol=1e-4)
+    assert float((before - metrics.mpjpe_mm(pred, true)).max()) > -1e3
+    np.testing.assert_allclose(metrics.n_mpjpe_mm(1.7 * true, true), 0.0, atol=1e-3)
+
+
+def test_n_mpjpe_by_hand():
+    pred = jnp.asarray([[[0.1, 0.0, 0.0], [0.0, 0.1, 0.0]]])
+    true = jnp.asarray([[[0.2, 0.0, 0.0], [0.0, 0.4, 0.0]]])
+    # Scale (0.02 + 0.04) / (0.01 + 0.01) = 3: 0.3 for 0.2, 0.3 for 0.4.
+    np.testing.assert_allclose(metrics.n_mpjpe_mm(pred, true), 100.0, rtol=1e-5)
+    first = jnp.asarray([[1.0, 0.0]])
+    np.testing.assert_allclose(metrics.n_mpjpe_mm(pred, true, first), 0.0, atol=1e-4)
+    np.testing.assert_allclose(metrics.n_mpjpe_mm(0 * pred, true), 300.0, rtol=1e-5)
+
+
+def test_velocity_and_acceleration_errors_by_hand_and_within_sequences():
+    ids = jnp.asarray([0, 0, 0, 1, 1, -1])
+    true = jnp.zeros((6, 2, 3))
+    # One joint goes 0, 3, 9 mm along x, then a new sequence 50, 46; the other stays.
+    pred = true.at[:, 0, 0].set(jnp.asarray([0.0, 3.0, 9.0, 50.0, 46.0, 7.0]) / 1000)
+    velocity = metrics.velocity_error_mm(pred, true, ids)
+    np.testing.assert_allclose(velocity, [1.5, 3.0, 0.0, 2.0, 0.0], atol=1e-4)
+    acceleration = metrics.acceleration_error_mm(pred, true, ids)
+    np.testing.assert_allclose(acceleration, [1.5, 0.0, 0.0, 0.0], atol=1e-4)
+    drift = pred + 0.1 * jnp.ones((6, 1, 3))
+    np.testing.assert_allclose(metrics.velocity_error_mm(drift, pred, ids), 0.0, atol=1e-3)
+    assert metrics.velocity_error_mm(pred[:1], true[:1], ids[:1]).shape == (0,)
+    assert metrics.acceleration_error_mm(pred[:2], true[:2], ids[:2]).shape == (0,)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from diffjax import pose, rotations, skeleton
-from diffjax.data import activities, anatomy, motion, synthetic
+from diffjax.data import activities, anatomy, motion
 
 _BONES = {"left_knee": (0, -0.4, 0), "left_ankle": (0, -0.4, 0), "left_foot": (0, -0.05, 0.1)}
 _ARM = {"left_shoulder": (0.15, 0.2, 0), "left_elbow": (0.25, 0, 0), "left_wrist": (0.25, 0, 0)}
@@ -81,7 +81,7 @@ def test_exchanging_left_and_right_angles_mirrors_the_person(rng):
         pose.Pose(jnp.asarray(anatomy.rotations_from_track(t), jnp.float32), jnp.zeros((2, 10)))
         for t in (track, swapped)
     )
-    np.testing.assert_allclose(synthetic.mirror(people).rotations, other.rotations, atol=1e-6)
+    np.testing.assert_allclose(pose.mirror(people).rotations, other.rotations, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", [*activities.ACTIVITIES, *activities.GAIT_RANGES])

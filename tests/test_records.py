@@ -32,6 +32,9 @@ def arrays():
         "gender": np.array(["male", "female", "neutral", "male", "male"]),
         "sequence": np.array(list("aabbb")),
         "frame": np.arange(_N),
+        "view": np.array(list("01012")),
+        "view_rotation": turn[:, 3].astype(np.float32),
+        "view_translation": np.tile(np.float32([0, 0, 4.0]), (_N, 1)),
     }
 
 
@@ -140,6 +143,17 @@ _BAD = {
     "gender": (_set("gender", np.array(list("mmffm"))), r"gender: wanted one of .*found f"),
     "bytes": (_set("sequence", np.array([b"a"] * 5)), r"sequence: wanted text"),
     "frames": (_set("frame", np.arange(5.0)), r"frame: wanted whole numbers"),
+    "view": (_set("view", np.arange(5)), r"view: wanted text"),
+    "view mirrored": (
+        _put("view_rotation", np.diag([1, 1, -1.0]), 2),
+        r"view_rotation: wanted rotation matrices, found a reflection.* at row 2 \(1 of 5 matrices",
+    ),
+    "view shape": (_cut("view_rotation", np.s_[:, 0]), r"view_rotation: wanted shape \(5, 3, 3\)"),
+    "view mm": (_scaled("view_translation", 1000), r"view_translation: wanted metres.*by 1000"),
+    "view half": (
+        lambda a: a.pop("view_rotation"),
+        r"view_rotation: wanted the rotation beside view_translation, found nothing",
+    ),
     "pickle": (_set("image", np.array([None] * 5)), r"wanted an .npz of plain arrays"),
 }
 
@@ -153,6 +167,13 @@ def test_bad_fields_are_refused_with_file_field_wanted_found(tmp_path, arrays, c
         records.read(path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
+
+
+def test_a_camera_may_be_known_by_its_rotation_alone(tmp_path, arrays):
+    del arrays["view_translation"]
+    again = records.read(_saved(tmp_path, arrays))
+    assert again.view_translation is None
+    np.testing.assert_array_equal(again.view_rotation, arrays["view_rotation"])
 
 
 def test_keypoints_without_confidence_may_be_anything_finite(tmp_path, arrays):

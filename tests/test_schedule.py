@@ -135,3 +135,12 @@ def test_a_linear_schedule_of_too_few_steps_is_refused(steps):
 def test_one_step_has_finite_tables():
     for tables in (schedule.make_schedule("cosine", 1), schedule.make_schedule("linear", 99, "1")):
         assert all(np.all(np.isfinite(table)) for table in tables)
+
+
+@pytest.mark.parametrize(
+    ("t", "alpha_bar"),
+    [(0, 0.999958716), (2, 0.999861581), (50, 0.991724685), (100, 0.971575682), (950, 0.005820149)],
+)
+def test_the_cosine_schedule_has_the_published_numbers(t, alpha_bar):
+    found = schedule.make_schedule("cosine", 1000).alpha_bar[t]
+    np.testing.assert_allclose(found, alpha_bar, atol=1e-9)

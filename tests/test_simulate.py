@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diffjax import body, pose, rotations, simulate
-from diffjax.data import amass, motion, records, synthetic
+from diffjax.data import amass, moments, motion, records, splits, synthetic
 from diffjax.frontends import keypoint_hmr
 from diffjax.methods import baselines
 
@@ -110,7 +110,7 @@ def test_no_subject_is_in_two_folds_and_folds_are_even():
 
 def test_a_capped_subject_keeps_frames_from_beginning_to_end(rng):
     clips = [_clip(rng, "a_1", 40), _clip(rng, "b_1", 6)]
-    frames = simulate.gather(clips, every=2, cap=5)
+    frames = moments.gather(clips, every=2, cap=5)
     assert (frames.subject == "a").sum() == 5
     np.testing.assert_array_equal(frames.frame[frames.subject == "b"], [0, 2, 4])
     assert frames.frame[frames.subject == "a"][[0, -1]].tolist() == [0, 38]
@@ -119,7 +119,7 @@ def test_a_capped_subject_keeps_frames_from_beginning_to_end(rng):
 def test_an_annotation_set_is_valid_and_repeats_itself(rng, scene, params, monkeypatch):
     monkeypatch.setattr(simulate, "_ROWS", 16)
     clips = [_clip(rng, "a_1", 14), _clip(rng, "b_1", 9, betas=1.0)]
-    frames = simulate.gather(clips, every=1)
+    frames = moments.gather(clips, every=1)
     made, again = (simulate.annotate(3, frames, params, scene) for _ in range(2))
     records.check(made, "made")
     np.testing.assert_array_equal(made.keypoints2d, again.keypoints2d)
@@ -138,7 +138,7 @@ def test_training_estimates_come_from_frontends_that_never_saw_the_subject(
     rng, scene, params, monkeypatch
 ):
     monkeypatch.setattr(simulate, "_ROWS", 16)
-    frames = simulate.with_mirrors(simulate.gather([_clip(rng, f"{s}_1") for s in "abc"], every=4))
+    frames = moments.with_mirrors(moments.gather([_clip(rng, f"{s}_1") for s in "abc"], every=4))
     trained, shown = [], []
 
     def train(key, coco, pool, index, **_):
@@ -159,10 +159,10 @@ def test_training_estimates_come_from_frontends_that_never_saw_the_subject(
 
 def test_motion_folders_that_mix_subjects_are_refused(rng, tmp_path):
     with pytest.raises(FileNotFoundError, match="generated"):
-        simulate.read_split(tmp_path)
+        splits.read_split(tmp_path)
     for part, name in (("train", "01_01"), ("val", "02_01"), ("test", "01_02")):
         (tmp_path / part).mkdir()
         arrays = {"poses": np.zeros((3, 72)), "trans": np.zeros((3, 3)), "mocap_framerate": 60.0}
         np.savez(tmp_path / part / f"{name}.npz", **arrays)
     with pytest.raises(ValueError, match=r"\['01'\] in train and test"):
-        simulate.read_split(tmp_path)
+        splits.read_split(tmp_path)

@@ -52,7 +52,7 @@ def run(quick: bool = False) -> Iterator[Row]:
     for patience in (10, None):
 
         def once(name: str, patience: int | None = patience) -> search.Search:
-            prior, layout = priors[name]
+            prior, layout, _ = priors[name]
             return _search(prior, keypoints, estimate, truth, layout=layout, patience=patience)
 
         contenders = {f"diffjax, {name}": functools.partial(once, name) for name in priors}

@@ -38,6 +38,7 @@ from diffjax.convert import (
     to_csv,
     to_eft,
     to_humandata,
+    to_json,
     to_mesh,
     to_neuralannot,
     to_smpl_file,
@@ -86,11 +87,17 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "to-smpl": to_smpl_file.convert,
     "to-mesh": to_mesh.convert,
     "to-csv": to_csv.convert,
+    "to-json": to_json.convert,
 }
 """In the order of the help."""
 
 
-_WRITES = {"to-eft": (".json",), "to-neuralannot": (".json",), "to-csv": (".csv",)}
+_WRITES = {
+    "to-eft": (".json",),
+    "to-neuralannot": (".json",),
+    "to-csv": (".csv",),
+    "to-json": (".json",),
+}
 _WRITES |= dict.fromkeys(("to-mesh", "to-amass", "to-smpl", "amass", "aist", "bvh"), ())
 """What `--out` may end in, where it is not `.npz`; a folder, or names of its own, where it is empty."""
 

@@ -23,12 +23,14 @@ def take(
     """A field of ours from one of theirs, with the shape that its kind asks for."""
     if ours in checks.SETS:
         return theirs
-    if ours not in checks.FIELDS or checks.FIELDS[ours].kind == "rotation":
-        known = [n for n in checks.FIELDS if checks.FIELDS[n].kind != "rotation"]
+    if ours not in checks.FIELDS or checks.FIELDS[ours] == checks.FIELDS["pose"]:
+        known = [n for n in checks.FIELDS if checks.FIELDS[n] != checks.FIELDS["pose"]]
         names = ", ".join((*known, *checks.SETS))
         raise ValueError(f"--fields {ours}={theirs}: wanted one of {names}, got {ours!r}")
     value = named(content, theirs, where)
     kind = checks.FIELDS[ours].kind
+    if kind == "rotation":
+        return shaped(value, theirs, ("people", *checks.FIELDS[ours].shape), where)
     if kind == "text":
         return _texts(value, ours, rows, f"{where}: field {theirs}")
     if ours in _WIDTHS:

@@ -171,15 +171,21 @@ def _keys(one: Fields, two: Fields) -> Iterator[tuple[str, Any]]:
 
 
 def _frames(one: Fields, two: Fields) -> Iterator[tuple[str, list[Any]]]:
-    """(sequence, frame); frame alone where both files are of one sequence, whatever its name."""
+    """(sequence, frame); frame alone where both files are of one sequence, whatever its name.
+
+    And the view, where both files know several cameras.
+    """
     if "frame" not in one or "frame" not in two:
         return
-    frame = (one["frame"], two["frame"])
+    frame = [(one["frame"], two["frame"])]
+    views = "view" in one and "view" in two
+    frame += [(one["view"], two["view"])] if views else []
+    also = ", view" if views else ""
     names = [np.unique(side["sequence"]) if "sequence" in side else [""] for side in (one, two)]
     if all(len(side) == 1 for side in names):
-        yield "by frame of the one sequence", [frame]
+        yield f"by frame{also} of the one sequence", frame
     elif "sequence" in one and "sequence" in two:
-        yield "by sequence, frame", [(one["sequence"], two["sequence"]), frame]
+        yield f"by sequence, frame{also}", [(one["sequence"], two["sequence"]), *frame]
 
 
 def _places(one: Fields, two: Fields) -> Iterator[tuple[str, Any]]:

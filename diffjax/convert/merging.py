@@ -73,6 +73,8 @@ def merge(
         here = {k: v for k, v in here.items() if k not in _TRUTH}  # One truth, of one body.
     if "focal_px" in there:
         here = _to_camera(here, there, where, say)
+    if "view_rotation" in here:  # A place belongs to its own rotation.
+        there = {k: v for k, v in there.items() if k != "view_translation"}
     wins = {*_KEYPOINTS, *_TRUTH, *checks.SETS}
     both = sorted(k for k in wins & set(here) & set(there) if k not in checks.SETS)
     if both:

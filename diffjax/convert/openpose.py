@@ -37,6 +37,7 @@ def read_openpose(
     *,
     min_score: float = 0.0,
     image_size: tuple[float, float] | None = None,
+    frame_offset: int = 0,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Fields of the people of a file or of all `*_keypoints.json` below a folder, in order of frames.
@@ -68,6 +69,8 @@ def read_openpose(
     kept = [row for row, good in zip(rows, seen) if good]
     fields = _keypoint_fields(keypoints[seen], layout, where)
     fields |= _frame_fields([names[row] for row in kept], where, say)
+    if "frame" in fields:
+        fields["frame"] = fields["frame"] + frame_offset
     fields |= _subjects([tracks[row] for row in kept], where, say)
     return fields if image_size is None else fields | _sizes(image_size, len(kept))
 
@@ -79,6 +82,7 @@ def convert(
     estimates: Path | None = None,
     image_size: tuple[float, float] | None = None,
     min_score: float = 0.0,
+    frame_offset: int = 0,
     focal: float | None = None,
 ) -> None:
     """Reads OpenPose's JSON files, 18 or 25 keypoints.
@@ -90,9 +94,11 @@ def convert(
         estimates: Annotation set of the same frames to join to.
         image_size: Width and height, pixels.
         min_score: Keypoints with a score up to this are absent.
+        frame_offset: Added to the numbers of frames: of a video OpenPose counts from 0, ffmpeg's images from 1.
         focal: Focal length in pixels where the estimates have no camera; HMR's convention is 5000.
     """
-    fields = read_openpose(source, layout, min_score=min_score, image_size=image_size)
+    how: dict[str, Any] = {"min_score": min_score, "frame_offset": frame_offset}
+    fields = read_openpose(source, layout, image_size=image_size, **how)
     fields = fields if focal is None else join.with_focal(fields, focal)
     delivery.deliver(out, fields, str(source), estimates)
 

@@ -1,4 +1,4 @@
-"""ScoreHMR's cache of HMR2 predictions as an annotation set."""
+"""ScoreHMR's caches of HMR2's and PARE's predictions as annotation sets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from diffjax import unpickle
-from diffjax.convert import crops, hmr2_evaluation, pairing, row_numbers
+from diffjax.convert import crops, hmr2_evaluation, image_features, pairing, row_numbers
 from diffjax.data import records
 
 _SHAPES = {"pred_pose": (24, 3, 3), "pred_betas": (10,), "pred_cam": (3,), "pred_cam_t": (3,)}
+_OPTIONAL = ("pred_cam", "pred_cam_t")
+"""PARE's cache has no translation."""
 
 
 def convert(
@@ -18,22 +20,29 @@ def convert(
     out: Path,
     evaluation: Path | None = None,
     image_size: tuple[float, float] | None = None,
+    features: Path | None = None,
+    shape_features: bool = False,
     allow_mismatch: bool = False,
 ) -> None:
-    """Reads ScoreHMR's cached HMR2 predictions.
+    """Reads ScoreHMR's cached HMR2 predictions, and PARE's features beside them.
 
     Args:
-        cache: cache/hmr2b/3dpw_test.npz.
+        cache: cache/hmr2b/3dpw_test.npz; or PARE's of a training set, cache/pare/h36m_train_mosh.npz.
         out: The annotation set to write, .npz.
         evaluation: data/datasets/3dpw_test.npz, whose rows the cache follows.
         image_size: Width and height, where all images share them.
+        features: cache/pare/3dpw_test.npz of the same rows: its image features; PARE's own cache needs none.
+        shape_features: PARE's features of the shape too (4608 instead of 3072), for a network of betas.
         allow_mismatch: Go on where a check fails.
     """
+    how: dict[str, Any] = {"features": features, "shape_features": shape_features}
     annotations = from_scorehmr(
-        cache, evaluation, image_size_px=image_size, allow_mismatch=allow_mismatch
+        cache, evaluation, image_size_px=image_size, allow_mismatch=allow_mismatch, **how
     )
     records.write(out, annotations)
-    print(f"{out}: {records.count(annotations)} people")
+    seen = annotations.features
+    more = "" if seen is None else f", {seen.shape[1]} image features each"
+    print(f"{out}: {records.count(annotations)} people{more}")
 
 
 def from_scorehmr(
@@ -41,45 +50,78 @@ def from_scorehmr(
     evaluation: str | Path | None = None,
     *,
     image_size_px: tuple[float, float] | None = None,
+    features: str | Path | None = None,
+    shape_features: bool = False,
     allow_mismatch: bool = False,
     say: Callable[[str], None] = print,
 ) -> records.AnnotationSet:
-    """ScoreHMR's cache of HMR2 predictions, with the evaluation `.npz` whose rows it follows.
+    """ScoreHMR's cache of predictions, with the evaluation `.npz` whose rows it follows.
 
     `pred_cam_t` is the full-image translation at focal length 5000. The image size is recovered
     from crop camera, full camera and box centre, which also proves that the rows belong together.
+    Image features are those of the file `features`, or of a cache of PARE's itself.
     """
-    cached = _read_cache(str(cache))
+    arrays, where = unpickle.load_npz(cache), str(cache)
+    cached = _cached(arrays, where)
     fields: dict[str, Any] = {k: v for k, v in cached.items() if k != "pred_cam"}
-    rows, size = len(cached["pred_pose"]), None
-    fields["focal_px"] = np.full((rows, 2), crops.FOCAL_PX, np.float32)
+    rows, size, found = len(cached["pred_pose"]), None, {}
     if evaluation is not None:
-        found, where = unpickle.load_npz(evaluation), str(evaluation)
-        pairing.check_count(rows, len(hmr2_evaluation.names(found, where)), str(cache), where)
-        size = _image_size(cached, found, str(cache), where, allow_mismatch, say)
-        fields |= hmr2_evaluation.fields_of(found, "auto", where, say)
+        found, other = unpickle.load_npz(evaluation), str(evaluation)
+        pairing.check_count(rows, len(hmr2_evaluation.names(found, other)), where, other)
+        if len(cached) == len(_SHAPES):
+            size = _image_size(cached, found, where, other, allow_mismatch, say)
+        fields |= hmr2_evaluation.fields_of(found, "auto", other, say)
         if "pose" in fields:
             both = f"{cache} with {evaluation}"
             pairing.check_roots(fields["pred_pose"], fields["pose"], allow_mismatch, both, say)
-    if image_size_px is not None:
-        size = np.tile(image_size_px, (rows, 1))
+    fields |= _camera(cached, size, image_size_px, found, where, say)
+    if features is not None:
+        how: dict[str, Any] = {"allow_mismatch": allow_mismatch, "say": say}
+        fields["features"] = image_features.read_features(
+            features, cached["pred_pose"], shape_features=shape_features, **how
+        )
+    elif image_features.has_features(arrays):
+        fields["features"] = image_features.features_of(arrays, where, rows, shape_features)
+    elif shape_features:
+        raise ValueError(f"{where}: field pose_feats: wanted them; give --features PARE_CACHE.npz")
+    return records.from_arrays(fields, where)
+
+
+def _camera(
+    cached: dict[str, np.ndarray],
+    size: np.ndarray | None,
+    given: tuple[float, float] | None,
+    evaluation: dict[str, Any],
+    where: str,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Focal length and image; where people stand too, if the cache only knows their crops."""
+    rows = len(cached["pred_pose"])
+    if "pred_cam_t" not in cached:
+        if "pred_cam" not in cached:
+            return {}
+        squares = crops.read_crops(evaluation, "auto", where, rows, lambda _: None)
+        placed = crops.place(cached["pred_cam"], squares, given, crops.FOCAL_PX, where, say)
+        return {"pred_cam_t" if name == "cam_t" else name: v for name, v in placed.items()}
+    size = size if given is None else np.tile(given, (rows, 1))
+    focal = {"focal_px": np.full((rows, 2), crops.FOCAL_PX, np.float32)}
     if size is None:
-        say(f"{cache}: image size unknown; give --image-size or the evaluation .npz for a camera")
-    else:
-        fields |= {"image_size_px": size, "center_px": size / 2}
-    return records.from_arrays(fields, str(cache))
+        say(f"{where}: image size unknown; give --image-size or the evaluation .npz for a camera")
+        return focal
+    return focal | {"image_size_px": size, "center_px": size / 2}
 
 
-def _read_cache(where: str) -> dict[str, np.ndarray]:
-    arrays = unpickle.load_npz(where)
+def _cached(arrays: dict[str, Any], where: str) -> dict[str, np.ndarray]:
     for name in _SHAPES:
-        if name not in arrays:
+        if name not in arrays and name not in _OPTIONAL:
             raise ValueError(
                 f"{where}: field {name}: wanted ScoreHMR's prediction cache, "
                 f"found {', '.join(sorted(arrays)[:12])}; make it with cache_hmr2_preds.py"
             )
     cached = {
-        name: row_numbers.array(arrays[name], name, shape, where) for name, shape in _SHAPES.items()
+        name: row_numbers.array(arrays[name], name, shape, where)
+        for name, shape in _SHAPES.items()
+        if name in arrays
     }
     rows = len(cached["pred_pose"])
     if any(len(array) != rows for array in cached.values()):

@@ -96,11 +96,12 @@ def _points(
         rotations, betas, translation = writing.chosen(annotations, which)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-    joints = _joints(body.load_body(body_file), rotations, betas)
+    joints = joints_of(body.load_body(body_file), rotations, betas)
     return skeleton.SMPL24, joints if translation is None else joints + translation[:, None]
 
 
-def _joints(model: body.BodyModel, rotations: np.ndarray, betas: np.ndarray) -> np.ndarray:
+def joints_of(model: body.BodyModel, rotations: np.ndarray, betas: np.ndarray) -> np.ndarray:
+    """(N, 24, 3) metres about the model's origin, in pieces."""
     chunks = [slice(start, start + _CHUNK) for start in range(0, len(rotations), _CHUNK)]
     parts = [
         body.pose_joints(model, jnp.asarray(rotations[c]), jnp.asarray(betas[c])) for c in chunks

@@ -1,13 +1,12 @@
-"""Other programs' checkpoints: DiffAnnot's as a model, ScoreHMR's as parameters. No torch is needed."""
+"""Other programs' checkpoints, DiffAnnot's and ScoreHMR's, as models. No torch is needed."""
 
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from diffjax import checkpoint, config, pose, unpickle
-from diffjax.convert import scorehmr_weights
-from diffjax.data import records
+from diffjax import checkpoint, config, denoisers, pose, unpickle
+from diffjax.convert import scorehmr_model, scorehmr_weights
 
 _LAYERS = {
     "time_0": "time_embed.0",
@@ -35,19 +34,36 @@ def diffannot_model(path: str | Path) -> checkpoint.Model:
     return _diffannot_model(load_diffannot_mlp(path), str(path))
 
 
-def convert(source: Path, out: Path, kind: Literal["diffannot", "scorehmr"] | None = None) -> None:
+def convert(
+    source: Path,
+    out: Path,
+    kind: Literal["diffannot", "scorehmr"] | None = None,
+    stats: Path | None = None,
+    betas_stats: Path | None = None,
+    raw_features: bool = False,
+) -> None:
     """DiffAnnot's or ScoreHMR's torch checkpoint, read without torch.
 
     Args:
         source: DiffAnnot's model*.pt or ema_*.pt; ScoreHMR's model-100.pt.
-        out: The model to write, .npz; DiffAnnot's is for --parts.denoiser.
+        out: The model to write, .npz: DiffAnnot's is for --parts.denoiser, ScoreHMR's for --parts.prior.
         kind: Whose it is; without it the names of its weights say.
+        stats: ScoreHMR's data/stats/pare_feat_stats.npz (or prohmr_feat_stats.npz): standardises features.
+        betas_stats: ScoreHMR's data/stats/betas_stats_eft_fits.npz, for its network of betas.
+        raw_features: Take the features of people as they are, because they are standardised already.
     """
     content, where = unpickle.load_torch(source), str(source)
     if (kind or _kind(content, where)) == "scorehmr":
-        records.save_arrays(out, scorehmr_weights.arrays_of(content, where))
-        print(f"{out}: the parameters of denoisers.conditioned, and what they are, as `facts`")
+        how: dict[str, Any] = {"betas_stats": betas_stats, "raw_features": raw_features}
+        model = scorehmr_model.model_of(content, where, stats=stats, **how)
+        checkpoint.export(out, model)
+        weights = denoisers.count_params(model.params)
+        print(f"{out}: {weights:,} weights; refine with it by --mode scorehmr --parts.prior {out}")
         return
+    if stats is not None or betas_stats is not None or raw_features:
+        raise ValueError(
+            f"{where}: wanted --stats, --betas-stats and --raw-features with ScoreHMR's checkpoints alone"
+        )
     checkpoint.export(out, _diffannot_model(_diffannot_params(content, where), where))
     print(f"{out}: written; search with it by --parts.denoiser {out}")
 

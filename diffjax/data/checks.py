@@ -38,6 +38,9 @@ FIELDS = {
     "frame": Field((), "whole"),
     "subject": _TEXT,
     "image": _TEXT,
+    "view": _TEXT,
+    "view_rotation": Field((3, 3), "rotation"),
+    "view_translation": _PLACE,
     "bbox_px": Field((4,), "box"),
     "features": Field(("features",), "number"),
 }
@@ -90,6 +93,9 @@ def check_shapes(arrays: dict[str, Any], where: str, *, estimate: bool = True) -
         field = name.removesuffix("_set")
         if name in arrays and field not in arrays:
             _refuse(where, field, f"the keypoints that {name} names", "nothing", f"drop {name}")
+    if "view_translation" in arrays and "view_rotation" not in arrays:
+        step = "x_camera = R x_world + t: give R too, or leave out t"
+        _refuse(where, "view_rotation", "the rotation beside view_translation", "nothing", step)
 
 
 def check_values(arrays: dict[str, Any], where: str) -> None:
@@ -147,13 +153,12 @@ def _check_rotations(array: np.ndarray, name: str, where: str) -> None:
     mirrored = np.linalg.det(exact) < 0
     bad = (residual > 1e-2) | mirrored
     if bad.any():
-        row, joint = (int(i) for i in np.argwhere(bad)[0])
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
         what = (
-            "a reflection (det < 0)"
-            if mirrored[row, joint]
-            else f"|R R^T - I| = {residual[row, joint]:.3g}"
+            "a reflection (det < 0)" if mirrored[first] else f"|R R^T - I| = {residual[first]:.3g}"
         )
-        found = f"{what} at row {row}, joint {joint} ({bad.sum()} of {bad.size} matrices)"
+        place = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "joint"), first))
+        found = f"{what} at {place} ({bad.sum()} of {bad.size} matrices)"
         _refuse(
             where,
             name,

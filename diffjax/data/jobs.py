@@ -31,26 +31,38 @@ class Job(NamedTuple):
     """People, or rows of whatever the job is over."""
     rows: int
     """Of a piece; the last may have fewer."""
+    edges: tuple[int, ...] = ()
+    """Where pieces begin and end, for pieces of different lengths; `rows` says nothing then."""
 
 
-def open_job(directory: Path, facts: dict[str, Any], count: int, rows: int, other: str) -> Job:
+def open_job(
+    directory: Path,
+    facts: dict[str, Any],
+    count: int,
+    rows: int,
+    other: str,
+    edges: tuple[int, ...] = (),
+) -> Job:
     """The job in a directory: begun, or gone on with if it is made of the same `facts`.
 
-    The rows of a piece are those of the beginning. `other` says in the message what else to choose.
+    The rows of a piece are those of the beginning; `edges` are part of the facts. `other` says in the message what
+    else to choose.
     """
-    facts = json.loads(json.dumps({**facts, "people": count}))
+    facts = json.loads(
+        json.dumps({**facts, "people": count, **({"edges": edges} if edges else {})})
+    )
     manifest = directory / _MANIFEST
     if is_begun(directory):
         begun = json.loads(manifest.read_text())
         _check_same(directory, begun["facts"], facts, other)
-        return Job(directory, count, begun["rows"])
+        return Job(directory, count, begun["rows"], edges)
     directory.mkdir(parents=True, exist_ok=True)
     # Another process may be writing the same manifest at this moment.
     strangers = {x.name for x in directory.iterdir() if not x.name.startswith(".")} - {_MANIFEST}
     if strangers:
         raise ValueError(f"{directory}: already exists, and no run began it; {other}")
     write_json(manifest, {"rows": rows, "facts": facts})
-    return Job(directory, count, rows)
+    return Job(directory, count, rows, edges)
 
 
 def is_begun(directory: Path) -> bool:
@@ -81,11 +93,13 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def pieces(job: Job) -> int:
     """How many pieces there are."""
-    return -(-job.count // job.rows)
+    return len(job.edges) - 1 if job.edges else -(-job.count // job.rows)
 
 
 def span(job: Job, index: int) -> tuple[int, int]:
     """The rows of a piece: (first, last + 1)."""
+    if job.edges:
+        return job.edges[index], job.edges[index + 1]
     return index * job.rows, min((index + 1) * job.rows, job.count)
 
 

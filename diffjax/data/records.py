@@ -52,6 +52,12 @@ class AnnotationSet:
     frame: Int64[np.ndarray, " samples"] | None = None
     subject: Shaped[np.ndarray, " samples"] | None = None
     image: Shaped[np.ndarray, " samples"] | None = None
+    view: Shaped[np.ndarray, " samples"] | None = None
+    """The camera's name: other views of one sequence, subject and frame are the same instant."""
+    view_rotation: Float32[np.ndarray, "samples 3 3"] | None = None
+    """World to camera: x_camera = view_rotation x_world + view_translation."""
+    view_translation: Float32[np.ndarray, "samples 3"] | None = None
+    """Metres, camera axes."""
     bbox_px: Float32[np.ndarray, "samples 4"] | None = None
     """Left, top, width, height of the person in the full image."""
     features: Float32[np.ndarray, "samples features"] | None = None

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from diffjax import body, camera, pose, rotations, skeleton
+from diffjax import body, camera, pose, rotations
 
 FOCAL_PX, WIDTH_PX, HEIGHT_PX = 1681.0, 1920.0, 1080.0
 """One camera for all: people 4 to 8 m away are about 400 px tall."""
@@ -19,6 +19,9 @@ SHAPE_SPREAD = 0.7
 """Standard deviation of drawn betas."""
 _LIMBS = ((7, 9), (8, 10), (13, 15), (14, 16))
 """coco17: forearms and lower legs, which go missing together."""
+LIMBS = len(_LIMBS)
+BAD, MISSING, LIMB_MISSING = 0.22, 0.08, 0.06
+"""Shares of keypoints with large errors, of missing keypoints and of missing limbs."""
 
 
 class Scene(NamedTuple):
@@ -64,37 +67,48 @@ def fixed_camera(batch: tuple[int, ...]) -> camera.Camera:
     )
 
 
-def mirror(people: pose.Pose) -> pose.Pose:
-    """Left and right exchanged: joints swap, and M R M with M = diag(-1, 1, 1)."""
-    order = jnp.asarray(skeleton.mirror_permutation(skeleton.SMPL24))
-    flip = jnp.asarray(np.diag([-1.0, 1.0, 1.0]), people.rotations.dtype)
-    return people._replace(rotations=flip @ people.rotations[..., order, :, :] @ flip)
-
-
 def _turn(radians: Float[Array, " batch"], axis: int) -> Float[Array, "batch 3 3"]:
     return rotations.matrix_from_axis_angle(radians[:, None] * jnp.eye(3)[axis])
 
 
-def look_at(
-    key: PRNGKeyArray, people: pose.Pose, model: body.BodyModel | body.KeypointModel
-) -> tuple[pose.Pose, Float[Array, "batch 3"]]:
-    """People (y up) seen by random cameras: pose with the root in the camera frame, translation.
+def random_views(
+    key: PRNGKeyArray, batch: int, yaw: Float[Array, " batch"] | None = None
+) -> tuple[Float[Array, "batch 3 3"], Float[Array, "batch 3"]]:
+    """Rotations from the world (y up) to cameras, and the pelvis before each camera in metres.
 
-    Yaw U(0, 360) deg, pitch N(0, 9.7), roll N(0, 2.9), distance U(4, 8) m, offset U(-.5, .5) m of
-    the pelvis. SMPL turns about the rest pelvis J_0(betas), so that the translation is P - J_0.
+    Yaw U(0, 360) deg unless given in radians, pitch N(0, 9.7), roll N(0, 2.9), distance U(4, 8) m,
+    offset U(-.5, .5) m.
     """
-    batch = people.betas.shape[0]
     turn, place = jax.random.split(key)
-    yaw = jax.random.uniform(turn, (batch,), maxval=2 * np.pi)
+    if yaw is None:
+        yaw = jax.random.uniform(turn, (batch,), maxval=2 * np.pi)
     tilt = jax.random.normal(jax.random.fold_in(turn, 1), (2, batch))
     half_turn = jnp.asarray(np.diag([1.0, -1.0, -1.0]), jnp.float32)  # y up to y down
     view = _turn(math.radians(2.9) * tilt[1], 2) @ _turn(math.radians(9.7) * tilt[0], 0)
     view = view @ half_turn @ _turn(yaw, 1)
     low, high = jnp.asarray([-0.5, -0.5, 4.0]), jnp.asarray([0.5, 0.5, 8.0])
-    pelvis = low + (high - low) * jax.random.uniform(place, (batch, 3))
-    rest = model.joint_template[0] + people.betas @ model.joint_dirs[0].T
+    return view, low + (high - low) * jax.random.uniform(place, (batch, 3))
+
+
+def rest_pelvis(
+    model: body.BodyModel | body.KeypointModel, betas: Float[Array, "batch 10"]
+) -> Float[Array, "batch 3"]:
+    """J_0(betas), about which SMPL turns: a pelvis at P means a translation of P - J_0."""
+    return model.joint_template[0] + betas @ model.joint_dirs[0].T
+
+
+def turned(view: Float[Array, "batch 3 3"], people: pose.Pose) -> pose.Pose:
+    """People with the root in the camera frame."""
     seen = people.rotations.at[:, 0].set(view @ people.rotations[:, 0])
-    return people._replace(rotations=seen), pelvis - rest
+    return people._replace(rotations=seen)
+
+
+def look_at(
+    key: PRNGKeyArray, people: pose.Pose, model: body.BodyModel | body.KeypointModel
+) -> tuple[pose.Pose, Float[Array, "batch 3"]]:
+    """People (y up) seen by `random_views`: pose with the root in the camera frame, translation."""
+    view, pelvis = random_views(key, people.betas.shape[0])
+    return turned(view, people), pelvis - rest_pelvis(model, people.betas)
 
 
 def detect(key: PRNGKeyArray, pixels: Float[Array, "batch 17 2"]) -> Float[Array, "batch 17 3"]:
@@ -106,16 +120,24 @@ def detect(key: PRNGKeyArray, pixels: Float[Array, "batch 17 2"]) -> Float[Array
     """
     keys = jax.random.split(key, 5)
     shape = pixels.shape[:2]
-    bad = jax.random.bernoulli(keys[0], 0.22, shape)
-    noise = jnp.where(bad, 32.0, 7.5)[..., None] * jax.random.normal(keys[1], pixels.shape)
-    level = jnp.where(bad, 0.55, 0.8) + jnp.where(bad, 0.2, 0.12) * jax.random.normal(
-        keys[2], shape
-    )
-    seen = jax.random.bernoulli(keys[3], 0.92, shape)
-    limbs = jax.random.bernoulli(keys[4], 0.06, (shape[0], len(_LIMBS)))
+    bad = jax.random.bernoulli(keys[0], BAD, shape)
+    noise = jax.random.normal(keys[1], pixels.shape), jax.random.normal(keys[2], shape)
+    seen = jax.random.bernoulli(keys[3], 1.0 - MISSING, shape)
+    limbs = jax.random.bernoulli(keys[4], LIMB_MISSING, (shape[0], LIMBS))
+    return detected(pixels, bad, *noise, seen, limbs)
+
+
+def detected(pixels, bad, noise, doubt, seen, limbs) -> Float[Array, "batch 17 3"]:
+    """What a detector says, from what chance decides for each keypoint.
+
+    bad: its error is of the large kind; noise and doubt: of pixels and confidence, standard normal;
+    seen: not missing; limbs: (batch, LIMBS), missing whole.
+    """
+    error = jnp.where(bad, 32.0, 7.5)[..., None] * noise
+    level = jnp.where(bad, 0.55, 0.8) + jnp.where(bad, 0.2, 0.12) * doubt
     for i, limb in enumerate(_LIMBS):
         seen = seen.at[:, jnp.asarray(limb)].set(seen[:, jnp.asarray(limb)] & ~limbs[:, i, None])
-    return _with_confidence(pixels + noise, jnp.where(seen, jnp.clip(level, 0.05, 1.0), 0.0))
+    return _with_confidence(pixels + error, jnp.where(seen, jnp.clip(level, 0.05, 1.0), 0.0))
 
 
 def label(key: PRNGKeyArray, pixels: Float[Array, "batch K 2"]) -> Float[Array, "batch K 3"]:

@@ -1,7 +1,7 @@
 """Networks, and the one place where a network becomes a denoiser `(x_t, t, context) -> x_0`."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, no_type_check
 
 import jax
@@ -12,7 +12,7 @@ from jaxtyping import Array, PyTree
 
 from diffjax import config, pose
 from diffjax import schedule as schedules
-from diffjax.denoisers import mlp
+from diffjax.denoisers import conditioned, mlp
 
 Params = dict[str, Any]
 """A plain dict tree of arrays."""
@@ -21,8 +21,15 @@ MEAN_TYPES: dict[str, schedules.MeanType] = {"eps": "epsilon", "x_0": "x_start",
 """A config's `prediction` in the words of `schedule` and `losses`."""
 
 
-def make_network(model: config.Model, diffusion: config.Diffusion) -> nn.Module:
-    """The network of a config. Learned variances come after the prediction, in as many numbers."""
+def make_network(
+    model: config.Model, diffusion: config.Diffusion, features: int = 0, keypoints: int = 0
+) -> nn.Module:
+    """The network of a config. Learned variances come after the prediction, in as many numbers.
+
+    `features` and `keypoints` say how many there are, where it is conditioned on them.
+    """
+    if model.kind == "scorehmr":
+        return _make_scorehmr(model, diffusion, features, keypoints)
     size = pose.VECTOR_SIZE[model.vector]
     output_size = 2 * size if diffusion.variance.startswith("learned") else size
     settings: dict[str, Any] = {
@@ -34,6 +41,65 @@ def make_network(model: config.Model, diffusion: config.Diffusion) -> nn.Module:
     if model.kind == "paper":
         return mlp.PaperMLP(size, legacy=model.legacy, **settings)
     return mlp.ResidualMLP(activation=model.activation, **settings)
+
+
+def _make_scorehmr(
+    model: config.Model, diffusion: config.Diffusion, features: int, keypoints: int
+) -> nn.Module:
+    if diffusion.variance.startswith("learned"):
+        raise ValueError(
+            f"diffusion.variance: wanted a fixed one for model.kind 'scorehmr', got "
+            f"{diffusion.variance!r}; its output has no room for a variance"
+        )
+    if model.shape_features and model.shape_features >= features:
+        raise ValueError(
+            f"model.shape_features: wanted less than the {features} features there are, got "
+            f"{model.shape_features}; condition on features, or pass --model.shape_features 0"
+        )
+    size = pose.VECTOR_SIZE[model.vector]
+    widths = {"features": features, "keypoints": 3 * keypoints, "estimate": size}
+    width, own = sum(widths[name] for name in model.condition), model.shape_features
+    if model.branches == "joint":
+        return conditioned.ConditionedMLP(size, model.width, model.depth, width)
+    return conditioned.TwoBranches(
+        size=size,
+        split=pose.VECTOR_SIZE["sixd144"],
+        hidden=model.width,
+        depth=model.depth,
+        condition_sizes=(width - own, width - features + own if own else width),
+    )
+
+
+def context_of(model: config.Model, known: Mapping[str, Array]) -> Any:
+    """What a config's network takes as context, of all that is known of the people.
+
+    `known`: `estimate` "*batch d" (a vector in the space of x), `keypoints` "*batch K 3" (pixels,
+    confidence), `features` "*batch f" (standardised); any that the network is not conditioned on may
+    be missing. ScoreHMR's network takes one row of numbers: what `model.condition` names, in its order.
+    """
+    if model.kind != "scorehmr":
+        return known
+    if missing := set(model.condition) - set(known):
+        found = sorted(known)
+        raise ValueError(f"denoiser context: wanted {sorted(missing)} too, found {found}")
+    if not model.condition:
+        return None
+    if not model.shape_features:
+        row = _row(model.condition, known)
+        return {"features": row} | ({"shape_features": row} if model.branches == "separate" else {})
+    features = known["features"]
+    of_pose, of_shape = jnp.split(features, [features.shape[-1] - model.shape_features], -1)
+    return {
+        "features": _row(model.condition, {**known, "features": of_pose}),
+        "shape_features": _row(model.condition, {**known, "features": of_shape}),
+    }
+
+
+def _row(names: tuple[str, ...], known: Mapping[str, Array]) -> Array:
+    parts = {name: known[name] for name in names}
+    if "keypoints" in parts:
+        parts["keypoints"] = mlp.keypoint_features(parts["keypoints"])
+    return jnp.concatenate([parts[name] for name in names], -1)
 
 
 def init_params(key: Array, network: nn.Module, x: Array, context: PyTree = None) -> Params:

@@ -19,7 +19,7 @@ from diffjax import camera
 
 Context = Mapping[str, Array]
 """`estimate` "*batch d": the estimate's vector, in the space of x; `keypoints` "*batch K 3": pixels
-and confidence."""
+and confidence; `features` "*batch f": cached image features, standardised."""
 
 _ACTIVATIONS = {"silu": nn.silu, "gelu": nn.gelu}
 

@@ -15,7 +15,7 @@ WEIGHTS = (
         "scorehmr-weights",
         "ScoreHMR checkpoint (torch, with its average)",
         "**ema_model.model.init_mlp.weight",
-        command="weights --source {path} --out {stem}.npz",
+        command="weights --source {path} --stats pare_feat_stats.npz --out {stem}.npz",
         note="the averaged weights (ema_model) are the ones that are used",
     ),
     Format(

@@ -1,0 +1,184 @@
+"""What can be told of a fit without the truth: signals of people, one number each.
+
+None of them sees a true joint. `methods.gates` turns them into decisions and expected errors.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from diffjax import body, energies, metrics, pose, skeleton
+from diffjax import schedule as noising
+from diffjax.methods import diffannot
+from diffjax.pose import Evidence, Pose
+
+Fit = Callable[[Pose, Evidence], Pose]
+"""A way to refine people: (estimate, evidence) -> fit."""
+
+
+def denoising_loss(
+    prior: diffannot.Prior,
+    people: Pose,
+    *,
+    key: PRNGKeyArray,
+    layout: pose.Layout = "sixd154",
+    context: Any = None,
+    t: int = 50,
+    draws: int = 4,
+) -> Float[Array, "*batch"]:
+    """How badly a prior knows these poses: mean squared error of the noise it finds at time t.
+
+    The noise is the same for everybody and every call with one key, so that two poses are compared under it.
+    """
+    x = pose.standardise(prior.normaliser, pose.vector_from_pose(people, layout))
+    noises = jax.random.normal(key, (draws, x.shape[-1]), x.dtype)
+
+    def one(eps):
+        eps = jnp.broadcast_to(eps, x.shape)
+        x_t = noising.add_noise(prior.schedule, x, t, eps)
+        x_0 = prior.denoiser(x_t, jnp.asarray(t), context)
+        found = noising.eps_from_x0(prior.schedule, x_t, t, x_0)
+        return jnp.mean((found - eps) ** 2, -1)
+
+    return jnp.mean(jax.lax.map(one, noises), 0)
+
+
+def moved_mm(model: body.KeypointModel, before: Pose, after: Pose) -> Float[Array, "*batch"]:
+    """PA-MPJPE between two poses in mm."""
+    points = [body.pose_keypoints(model, p.rotations, p.betas) for p in (before, after)]
+    return metrics.pa_mpjpe_mm(points[1], points[0])
+
+
+def moved_deg(before: Pose, after: Pose) -> Float[Array, "*batch"]:
+    """Mean geodesic distance of the moving local joint rotations, in degrees."""
+    return metrics.rotation_error_deg(after.rotations, before.rotations, skeleton.MOVING_JOINTS)
+
+
+def reprojection_share(
+    model: body.KeypointModel, people: Pose, evidence: Evidence, width: float = 0.1
+) -> Float[Array, "*batch"]:
+    """Mean reprojection error as a share of the keypoints' box, translation solved; 0 where nothing was seen."""
+    points = body.pose_keypoints(model, people.rotations, people.betas)
+    where = energies.place(points, evidence, width)
+    error = energies.reprojection_error_px(points, where, evidence) / energies.box_side(evidence)
+    return jnp.where(_some(evidence), error, 0.0)
+
+
+def gain_2d(
+    model: body.KeypointModel, before: Pose, after: Pose, evidence: Evidence, width: float = 0.1
+) -> Float[Array, "*batch"]:
+    """By how much the reprojection error fell, as a share of the box. Positive is better."""
+    first, second = (reprojection_share(model, p, evidence, width) for p in (before, after))
+    return first - second
+
+
+def split_keypoints(key: PRNGKeyArray, evidence: Evidence) -> tuple[Evidence, Evidence]:
+    """The same evidence twice, each with another random half of the keypoints that were seen (2D only)."""
+    return halves(evidence, jax.random.uniform(key, evidence.keypoints2d.shape[:-1]))
+
+
+def halves(evidence: Evidence, lot: Float[Array, "*batch K"]) -> tuple[Evidence, Evidence]:
+    """The same, by numbers in [0, 1) that say in which order keypoints are dealt."""
+    seen = evidence.keypoints2d[..., 2] > 0
+    lot = jnp.where(seen, lot, 2.0)
+    rank = jnp.argsort(jnp.argsort(lot, -1), -1)
+    first = rank < (jnp.sum(seen, -1, keepdims=True) + 1) // 2
+    return _only(evidence, seen & first), _only(evidence, seen & ~first)
+
+
+def held_out(
+    fit: Fit, estimate: Pose, evidence: Evidence, model: body.KeypointModel, *, key: PRNGKeyArray
+) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+    """Error on keypoints that the fit did not see, of the estimate and of the fit (shares of the box).
+
+    Fitted to a random half of the keypoints and judged by the other, and the other way round; the mean of both.
+    The translation is solved on the judging half.
+    """
+    both = split_keypoints(key, evidence)
+    errors = []
+    for given, judge in (both, both[::-1]):
+        fitted = fit(estimate, given)
+        ratio = box_ratio(judge, evidence)
+        errors.append([ratio * reprojection_share(model, p, judge) for p in (estimate, fitted)])
+    before, after = (0.5 * (a + b) for a, b in zip(*errors))
+    return before, after
+
+
+def box_ratio(part: Evidence, whole: Evidence) -> Float[Array, "*batch"]:
+    """What takes shares of the box of some keypoints to shares of the box of all."""
+    return energies.box_side(part) / energies.box_side(whole)
+
+
+def mirrored_evidence(
+    evidence: Evidence, names2d: Sequence[str], names3d: Sequence[str] | None = None
+) -> Evidence:
+    """What the camera would have seen of the mirrored person: x turned about the principal point, sides exchanged.
+
+    `names2d` are the keypoints of `evidence.keypoints2d`, `names3d` those of `keypoints3d` where there are any.
+    """
+    order = jnp.asarray(skeleton.mirror_permutation(tuple(names2d)))
+    flat, solid = evidence.keypoints2d[..., order, :], evidence.keypoints3d
+    x = 2.0 * evidence.camera.center_px[..., None, 0] - flat[..., 0]
+    if names3d is not None:
+        solid = solid[..., jnp.asarray(skeleton.mirror_permutation(tuple(names3d))), :]
+        solid = solid.at[..., 0].multiply(-1.0)
+    return evidence._replace(keypoints2d=flat.at[..., 0].set(x), keypoints3d=solid)
+
+
+def flip_disagreement_mm(
+    fit: Fit,
+    estimate: Pose,
+    fitted: Pose,
+    evidence: Evidence,
+    model: body.KeypointModel,
+    names2d: Sequence[str],
+    names3d: Sequence[str] | None = None,
+) -> Float[Array, "*batch"]:
+    """PA-MPJPE in mm between a fit and the mirror image of the fit of the mirrored person."""
+    other = fit(pose.mirror(estimate), mirrored_evidence(evidence, names2d, names3d))
+    return moved_mm(model, fitted, pose.mirror(other))
+
+
+def signals(
+    fit: Fit,
+    estimate: Pose,
+    fitted: Pose,
+    evidence: Evidence,
+    model: body.KeypointModel,
+    names2d: Sequence[str],
+    *,
+    key: PRNGKeyArray,
+    prior: diffannot.Prior | None = None,
+    layout: pose.Layout = "sixd154",
+    names3d: Sequence[str] | None = None,
+) -> dict[str, Float[Array, "*batch"]]:
+    """All signals by name, at the price of three more fits. With a prior that takes no context, also its opinion."""
+    deal, noise = jax.random.split(key)
+    held_before, held_after = held_out(fit, estimate, evidence, model, key=deal)
+    before, after = (reprojection_share(model, p, evidence) for p in (estimate, fitted))
+    found = {
+        "moved_mm": moved_mm(model, estimate, fitted),
+        "moved_deg": moved_deg(estimate, fitted),
+        "flip_mm": flip_disagreement_mm(fit, estimate, fitted, evidence, model, names2d, names3d),
+        "held_out_before": held_before,
+        "held_out_after": held_after,
+        "reprojection_before": before,
+        "reprojection_after": after,
+        "gain_2d": before - after,
+    }
+    if prior is not None:
+        for name, people in (("prior_before", estimate), ("prior_after", fitted)):
+            found[name] = denoising_loss(prior, people, key=noise, layout=layout)
+    return found
+
+
+def _some(evidence: Evidence) -> Bool[Array, "*batch"]:
+    return (evidence.keypoints2d[..., 2] > 0).any(-1)
+
+
+def _only(evidence: Evidence, kept: Bool[Array, "*batch K"]) -> Evidence:
+    weight = jnp.where(kept, evidence.keypoints2d[..., 2], 0.0)
+    return evidence._replace(keypoints2d=evidence.keypoints2d.at[..., 2].set(weight))

@@ -1,0 +1,36 @@
+"""Where a run's sequence sets come from: files, or generated motion that is filmed and lifted once."""
+
+import pathlib
+
+from tqdm import tqdm
+
+from diffjax import config, sequence_lifting
+from diffjax.data import sequence_sets
+from diffjax.data.sequence_sets import SequenceSet
+from diffjax.frontends import stcformer
+
+DEMO = "demo"
+_KEPT = "sequences"
+
+
+def open_set(run: config.Run, name: str, part: str, workdir: pathlib.Path) -> SequenceSet:
+    """The set `name`: a file, or "demo", of which `part` is one of train, val and test.
+
+    Generated motion is filmed and lifted the first time, and kept in `workdir`.
+    """
+    if name != DEMO:
+        return sequence_sets.read(name, run.sequence.gaps)
+    file = workdir / _KEPT / f"{part}.npz"
+    if not file.exists():
+        make_demo(file.parent, run.data.body)
+    return sequence_sets.read(file)
+
+
+def make_demo(directory: pathlib.Path, body: str) -> None:
+    """Writes train, val and test of generated motion, as `scripts/make_sequences.py` does by default."""
+    print(f"{directory}: filming generated motion and training lifters: minutes, once")
+    videos = sequence_lifting.film("generated", body)
+    made, lifter = sequence_lifting.lift(videos, stcformer.Settings(), report=tqdm.write)
+    for part, some in zip(made._fields, made):
+        sequence_sets.write(directory / f"{part}.npz", some)
+    stcformer.save(directory / "lifter.npz", lifter)

@@ -1,0 +1,193 @@
+"""Training D3PRefiner on sequence sets: windows, noise drawn anew at every step, resumable to the bit."""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PyTree
+
+from diffjax import (
+    checkpoint,
+    config,
+    losses,
+    metrics,
+    micro_batches,
+    sequence_checkpoint,
+    sequence_examples,
+    sequence_refining,
+    train,
+)
+from diffjax.data import pipeline
+from diffjax.methods import d3prefiner
+from diffjax.sequence_examples import Examples, Task
+from diffjax.train import Best, State
+
+
+class SequenceTerms(NamedTuple):
+    """What is logged of a step."""
+
+    loss: Float[Array, ""]
+
+
+def make_optimiser(run: config.Run, examples: int) -> optax.GradientTransformation:
+    """That of `train.make_optimiser`, its rate times `sequence.decay` after each epoch."""
+    epoch = max(examples // run.train.batch_size, 1)
+
+    def factor(step: Any) -> Any:
+        return run.sequence.decay ** (step // epoch)
+
+    decay = optax.scale_by_schedule(factor)
+    return optax.chain(train.make_optimiser(run.train), decay)
+
+
+def init_state(run: config.Run, task: Task) -> State:
+    """The state before the first step."""
+    init_key, key = jax.random.split(jax.random.key(run.train.seed))
+    params = d3prefiner.init_params(init_key, run.sequence, task.model.joint_set)
+    averages = (params,) * len(run.train.ema_rates)
+    moments = make_optimiser(run, len(task.examples.p)).init(params)
+    steps = len(task.model.process.schedule.signal)
+    zero = jnp.zeros((), jnp.int32)
+    return State(zero, params, averages, moments, key, losses.new_history(steps))
+
+
+def make_step(run: config.Run, task: Task):
+    """One optimiser step on a batch of windows: errors and steps drawn, gradients added up."""
+    optimiser, told = make_optimiser(run, len(task.examples.p)), run.sequence
+    size = micro_batches.at_once(run.train.batch_size, told.window, told.at_once)
+
+    def loss(params, part):
+        examples, error, t = part
+        x_0, p, weight = examples.x_0, examples.p, examples.weight
+        return d3prefiner.loss(params, task.model, x_0, error, p, t, weight)
+
+    def step(state: State, batch: Examples) -> tuple[State, SequenceTerms]:
+        key, error_key, t_key, turn_key = jax.random.split(state.key, 4)
+        error = d3prefiner.draw_errors(error_key, task.model, batch.y, batch.p, batch.x_0)
+        t = d3prefiner.draw_steps(t_key, task.model, len(error))
+        if told.mirror:
+            batch, error = sequence_examples.mirrored(turn_key, task.model.joint_set, batch, error)
+        value, grads = micro_batches.gradient(loss, state.params, (batch, error, t), size)
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes its counters with floats.
+            updates, moments = optimiser.update(grads, state.optimiser, state.params)
+        params = optax.apply_updates(state.params, updates)
+        rates = [
+            losses.ema_rate(rate, state.step + 1, run.train.ema_every, run.train.ema_warm_up)
+            for rate in run.train.ema_rates
+        ]
+        ema = losses.ema_update(rates, state.ema, params)
+        return State(state.step + 1, params, ema, moments, key, state.history), SequenceTerms(value)
+
+    return step
+
+
+def make_report(run: config.Run, task: Task):
+    """(weights, average) -> MPJPE in mm of held-out windows, before and after the average's refinement."""
+    size = micro_batches.at_once(sequence_examples.CHECK, run.sequence.window, run.sequence.at_once)
+
+    @jax.jit
+    def errors(average, held_out):
+        model = dataclasses.replace(task.model, params=average)
+        better = micro_batches.apply(
+            lambda part: d3prefiner.refine(model, *part), (held_out.y, held_out.p), size
+        )
+        mean = [metrics.mpjpe_mm(x, held_out.x_0) for x in (held_out.y, better)]
+        weight = held_out.weight / jnp.sum(held_out.weight)
+        return [jnp.sum(weight * each) for each in mean]
+
+    def report(params: PyTree, average: PyTree) -> dict[str, float]:
+        if task.held_out is None:
+            return {}
+        before, after = errors(average, task.held_out)
+        return {"val_estimate_mm": float(before), "val_refined_mm": float(after)}
+
+    return report
+
+
+def _better(run: config.Run, step: int, state: State, values: dict[str, float], best: Best) -> Best:
+    if run.train.keep == "last" or step % run.train.log_every or not values:
+        return best
+    loss = values["val_refined_mm"]
+    return Best(jax.tree.map(jnp.copy, state.ema[0]), step, loss) if loss < best.loss else best
+
+
+def _save(workdir, task: Task, state: State, best: Best, position: Any) -> None:
+    facts = sequence_checkpoint.facts_of(task.model) | {"batches": position}
+    fitted = sequence_checkpoint.fitted(task.model)
+    items = {"state": state._replace(ema=()), "ema": state.ema, **fitted}
+    if best.step:
+        items["best"] = best.params
+        facts["best"] = {"step": best.step, "loss": best.loss}
+    checkpoint.save(workdir, int(state.step), items, facts)
+
+
+def _resume(
+    run: config.Run, workdir: pathlib.Path, task: Task, state: State, batches: Any
+) -> tuple[State, Best]:
+    """The newest saved state, with the data where it was; the given one where nothing was saved."""
+    step = checkpoint.latest(workdir)
+    if step is None:
+        return state, Best(state.ema[0])
+    saved = sequence_checkpoint.load(workdir, task.model.joint_set)
+    train.check_resumed(run, saved.run, workdir)
+    _check_resumed(run.sequence, saved.run.sequence, workdir)
+    facts = checkpoint.read_facts(workdir, step)
+    wanted, best = sequence_checkpoint.fitted(task.model), facts.get("best")
+    like: dict[str, PyTree] = {"state": state._replace(ema=()), "ema": state.ema, **wanted}
+    trees = checkpoint.restore(workdir, step, like | ({"best": state.ema[0]} if best else {}))
+    same = jax.tree.map(
+        lambda a, b: np.allclose(a, b, 1e-4, 1e-6), wanted, {k: trees[k] for k in wanted}
+    )
+    if not all(jax.tree.leaves(same)):
+        raise ValueError(
+            f"{workdir}: field noise: wanted what {run.data.train} says of its lifter, found another's in "
+            "the saved run; the sequences have changed: choose another --workdir"
+        )
+    print(f"{workdir}: going on from step {step} of {run.train.steps}")
+    batches.set_state(facts["batches"])
+    kept = Best(trees["best"], **best) if best else Best(state.ema[0])
+    return trees["state"]._replace(ema=trees["ema"]), kept
+
+
+def _check_resumed(told: config.Sequences, saved: config.Sequences, workdir: pathlib.Path) -> None:
+    for field in dataclasses.fields(told):
+        now, then = getattr(told, field.name), getattr(saved, field.name)
+        if now != then and field.name not in sequence_refining.REFINING:
+            raise ValueError(
+                f"{workdir}: field sequence.{field.name}: wanted {now!r}, found {then!r} in the saved run; "
+                "resume with what it was, or choose another --workdir"
+            )
+
+
+def train_refiner(run: config.Run, workdir: str | pathlib.Path) -> d3prefiner.Model:
+    """Trains, or goes on where `workdir` stopped; writes checkpoints, metrics.jsonl, model.npz there.
+
+    SIGTERM or Ctrl-C saves, then raises KeyboardInterrupt that says how to resume.
+    """
+    workdir = pathlib.Path(workdir)
+    if run.train.batch_size % jax.device_count():
+        raise ValueError(
+            f"train.batch_size: wanted a multiple of {jax.device_count()} devices, got {run.train.batch_size}"
+        )
+    task = sequence_examples.make_task(run, workdir)
+    people = np.arange(len(task.examples.p), dtype=np.int32)
+    rows = run.train.batch_size // jax.process_count()
+    batches: Any = pipeline.batches(people, rows, run.train.seed)
+    state, best = _resume(run, workdir, task, train.replicate(init_state(run, task)), batches)
+    work = train.Work(
+        step=make_step(run, task),
+        terms=SequenceTerms,
+        report=make_report(run, task),
+        better=functools.partial(_better, run),
+        save=functools.partial(_save, workdir, task),
+    )
+    state, best = train.loop(run, workdir, work, task.examples, state, batches, best)
+    averages = best.params if best.step else state.ema[0]
+    model = dataclasses.replace(task.model, params=averages)
+    sequence_checkpoint.export(workdir / "model.npz", model)
+    return model

@@ -1,0 +1,90 @@
+"""Videos for sequence refiners: python scripts/make_sequences.py --motion generated --out runs/sequences"""
+
+import time
+from pathlib import Path
+
+import tyro
+from tqdm import tqdm
+
+from diffjax import config, sequence_lifting
+from diffjax.convert import h36m_sequences
+from diffjax.data import filmed, sequence_sets
+from diffjax.frontends import stcformer
+
+
+def make_sequences(
+    out: Path,
+    motion: str = "generated",
+    body: Path = Path("converted_weights/open_body.npz"),
+    h36m3d: Path | None = None,
+    h36m2d: Path | None = None,
+    val: tuple[str, ...] = ("S8",),
+    true_2d: bool = False,
+    fps: float = 50.0,
+    folds: int = 4,
+    window: int = stcformer.Settings().window,
+    width: int = stcformer.Settings().width,
+    depth: int = stcformer.Settings().depth,
+    steps: int = stcformer.Settings().steps,
+    batch: int = stcformer.Settings().batch,
+    seed: int = 0,
+) -> None:
+    """Writes train, val and test: 2D, a lifter's 3D (of train out of fold) and the truth; and the lifter.
+
+    Args:
+        out: A new directory.
+        motion: "generated", or a directory with train/, val/ and test/ of AMASS-layout .npz files split by
+            subject (the part of a file name before the first "_"); seen by four simulated cameras.
+        body: SMPL-format body with a h36m17 regressor.
+        h36m3d: VideoPose3D's data_3d_h36m.npz, in place of motion: trains on S1, S5, S6, S7 and S8 less
+            --val, tests on S9 and S11.
+        h36m2d: A data_2d_h36m_*.npz beside it.
+        val: Human3.6M's training subjects to choose on.
+        true_2d: Of motion: a detector that makes no errors.
+        fps: Frames a second of motion, at most.
+        folds: Lifters to cross-fit with; Human3.6M's subjects are their own folds up to this number.
+        window: Frames that the lifter sees; its network is STCFormer of this width and depth.
+        width: STCFormer's own is 256.
+        depth: STCFormer's own is 6.
+        steps: Training steps of each of the lifters, a multiple of 25.
+        batch: Windows a step.
+        seed: Of weights, cameras and noise.
+    """
+    start = time.perf_counter()
+    for name in ("train", "val", "test", "lifter"):
+        if (out / f"{name}.npz").exists():
+            raise ValueError(f"{out}: already holds {name}.npz; choose a new --out, or remove it")
+    if h36m3d and h36m2d:
+        videos = _h36m(h36m3d, h36m2d, val)
+    elif h36m3d or h36m2d:
+        raise ValueError("--h36m3d and --h36m2d: wanted both files, found one; pass the other too")
+    else:
+        detector = filmed.PERFECT if true_2d else filmed.Detector()
+        videos = sequence_lifting.film(motion, str(body), seed=seed, fps=fps, detector=detector)
+    settings = stcformer.Settings(window=window, width=width, depth=depth, steps=steps, batch=batch)
+    made, lifter = sequence_lifting.lift(
+        videos, settings, folds=folds, seed=seed, report=tqdm.write
+    )
+    for name, part in zip(made._fields, made):
+        sequence_sets.write(out / f"{name}.npz", part)
+    stcformer.save(out / "lifter.npz", lifter)
+    for name, mpjpe, pa in sequence_lifting.errors(made):
+        frames = sequence_sets.count(getattr(made, name))
+        print(f"{name}: {frames} frames, MPJPE {mpjpe:.1f} mm, P-MPJPE {pa:.1f} mm")
+    print(f"written to {out} in {time.perf_counter() - start:.0f} s")
+
+
+def _h36m(path3d: Path, path2d: Path, val: tuple[str, ...]) -> sequence_lifting.Videos:
+    """Human3.6M, 50 frames a second; the joints are those of its files."""
+    train = tuple(s for s in h36m_sequences.TRAIN if s not in val)
+    sets = (
+        sequence_sets.of_videos(
+            h36m_sequences.read_sequences(path3d, path2d, subjects), "h36m17_native", str(path3d)
+        )
+        for subjects in (train, val, h36m_sequences.TEST)
+    )
+    return sequence_lifting.Videos(*sets)
+
+
+if __name__ == "__main__":
+    config.run_main(lambda: tyro.cli(make_sequences))

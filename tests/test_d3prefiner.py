@@ -1,0 +1,249 @@
+"""D3PRefiner from end to end: any length refined, training resumed to the bit, what does not fit refused."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sequences
+
+from diffjax import (
+    config,
+    micro_batches,
+    refine,
+    sequence_checkpoint,
+    sequence_refining,
+    sequence_training,
+)
+from diffjax.data import sequence_sets
+from diffjax.methods import d3prefiner
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    """Equal steps are taken from a cache on disk; what runs for milliseconds is not optimised."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_compilation_cache_dir", None)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("sets")
+    for i, name in enumerate(("train", "val", "test")):
+        sequence_sets.write(directory / f"{name}.npz", sequences.videos(seed=i))
+    return {name: str(directory / f"{name}.npz") for name in ("train", "val", "test")}
+
+
+@pytest.fixture(scope="module")
+def trained(files, tmp_path_factory):
+    """A working directory after four steps."""
+    workdir = tmp_path_factory.mktemp("run")
+    sequence_training.train_refiner(sequences.run(**files), workdir)
+    return workdir
+
+
+def untrained(**changes) -> d3prefiner.Model:
+    """A model whose network has not learned: its head says little, but not nothing."""
+    made, run = sequences.videos(), sequences.run(**changes)
+    stats = d3prefiner.statistics_of(
+        made.poses2d, made.estimate3d, made.truth3d, sequence_sets.lengths(made)
+    )
+    model = d3prefiner.fit(run, made.joint_set, stats)
+    params = d3prefiner.init_params(jax.random.key(0), run.sequence, made.joint_set)
+    outward = jax.tree.map(
+        lambda x: 0.1 * jax.random.normal(jax.random.key(1), x.shape), params["outward"]
+    )
+    return dataclasses.replace(model, params=params | {"outward": outward})
+
+
+def test_gradients_and_results_of_parts_are_those_of_the_whole(rng):
+    w, x = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((3,), (8, 3)))
+
+    def loss(w, x):
+        return jnp.mean(jnp.sin(x @ w) ** 2)
+
+    value, slope = jax.value_and_grad(loss)(w, x)
+    for size in (1, 2, 8):
+        parts = micro_batches.gradient(loss, w, x, size)
+        np.testing.assert_allclose(parts[0], value, rtol=1e-5)
+        np.testing.assert_allclose(parts[1], slope, rtol=1e-4, atol=1e-6)
+        made = micro_batches.apply(lambda part: part @ w, x, size)
+        np.testing.assert_allclose(made, x @ w, rtol=1e-4, atol=1e-5)
+    assert [micro_batches.at_once(12, 27, n) for n in (1, 5, 12, 99)] == [1, 4, 12, 12]
+
+
+@pytest.mark.parametrize("lengths", [(1,), (4,), (9,), (10,), (40, 1, 9, 23)])
+def test_videos_of_any_length_are_refined(lengths):
+    model, made = untrained(), sequences.videos(lengths)
+    done = []
+    better = d3prefiner.refine_sequences(model, made.estimate3d, made.poses2d, lengths, done.append)
+    assert better.shape == made.estimate3d.shape
+    assert np.isfinite(better).all()
+    assert np.abs(better - made.estimate3d).max() > 1e-4
+    assert sum(done) == sum(lengths)
+    alone = d3prefiner.refine_sequences(
+        model, made.estimate3d[: lengths[0]], made.poses2d[: lengths[0]], lengths[:1]
+    )
+    np.testing.assert_allclose(better[: lengths[0]], alone, atol=1e-5)
+
+
+def test_one_window_is_what_refine_says():
+    model, made = untrained(), sequences.videos((9,))
+    better = d3prefiner.refine_sequences(model, made.estimate3d, made.poses2d, (9,))
+    once = d3prefiner.refine(model, jnp.asarray(made.estimate3d), jnp.asarray(made.poses2d))
+    np.testing.assert_allclose(better, once, atol=1e-6)
+
+
+def test_flip_averaging_commutes_with_the_mirror():
+    model, made = untrained(flip=True), sequences.videos((9,))
+    turn = d3prefiner.skeleton.mirror_permutation(d3prefiner.skeleton.keypoint_set(made.joint_set))
+    y, p = jnp.asarray(made.estimate3d), jnp.asarray(made.poses2d)
+    flip = d3prefiner.sequence_baselines.flip
+    straight = flip(d3prefiner.refine(model, y, p), turn)
+    np.testing.assert_allclose(
+        d3prefiner.refine(model, flip(y, turn), flip(p, turn)), straight, atol=1e-5
+    )
+
+
+def test_training_stopped_and_resumed_has_the_same_bits(files, trained, tmp_path):
+    run = sequences.run(**files)
+    half = dataclasses.replace(run, train=dataclasses.replace(run.train, steps=2))
+    sequence_training.train_refiner(half, tmp_path)
+    sequence_training.train_refiner(run, tmp_path)
+    whole, parts = (np.load(directory / "model.npz") for directory in (trained, tmp_path))
+    assert set(whole) == set(parts)
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
+
+
+def test_the_directory_and_the_exported_file_hold_one_model(trained):
+    first, second = (sequence_checkpoint.load(p) for p in (trained, trained / "model.npz"))
+    assert first.run == second.run
+    jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
+    jax.tree.map(np.testing.assert_array_equal, first.noise, second.noise)
+
+
+def test_a_run_resumed_as_another_is_refused(files, trained):
+    for change, message in (
+        (sequences.run(**files, noise="ar1"), "sequence.noise: wanted 'ar1', found 'iid'"),
+        (sequences.run(**files, width=32), "sequence.width: wanted 32, found 16"),
+        (sequences.run(**files | {"train": files["val"]}), "data.train: wanted"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sequence_training.train_refiner(change, trained)
+    sequence_training.train_refiner(sequences.run(**files, iterations=1), trained)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"noise": "ar1", "normaliser": "magnitude"},
+        {"noise": "shared", "init": "scaled", "normaliser": "mean"},
+        {"noise": "residual", "precondition": True},
+        {"diffusion": False, "layout": "compat", "structure": "none", "mirror": False},
+    ],
+)
+def test_every_setting_trains_and_refines(changes, files, tmp_path):
+    run = sequences.run(**files, **changes)
+    run = dataclasses.replace(
+        run, train=dataclasses.replace(run.train, steps=2, keep="best", anneal="none")
+    )
+    model = sequence_training.train_refiner(run, tmp_path)
+    videos = sequence_sets.read(files["test"])
+    refined = sequence_refining.refine_set(model, videos, "test")
+    assert np.isfinite(refined.estimate3d).all()
+    jax.tree.map(
+        np.testing.assert_array_equal, sequence_checkpoint.load(tmp_path).params, model.params
+    )
+
+
+def test_a_network_learns_the_error_that_the_lifter_makes(files, tmp_path):
+    run = sequences.run(**files, noise="residual")
+    told = dataclasses.replace(
+        run.train, steps=120, batch_size=8, learning_rate=5e-3, steps_per_dispatch=20,
+        log_every=60, save_every=120, ema_rates=(0.9,),
+    )  # fmt: skip
+    model = sequence_training.train_refiner(dataclasses.replace(run, train=told), tmp_path)
+    made = sequence_sets.read(files["test"])
+    better = sequence_refining.refine_set(model, made, "test").estimate3d
+    before, after = (
+        np.linalg.norm(x - made.truth3d, axis=-1).mean() for x in (made.estimate3d, better)
+    )
+    assert after < 0.9 * before
+
+
+def test_a_set_goes_to_a_refined_set_through_refine(files, trained, tmp_path):
+    run, out = sequences.run(**files), tmp_path / "better.npz"
+    said = refine.refine_file(run, files["test"], out, workdir=trained)
+    assert "64 frames of 4 videos, MPJPE" in said
+    before, after = sequence_sets.read(files["test"]), sequence_sets.read(out)
+    np.testing.assert_array_equal(before.poses2d, after.poses2d)
+    assert not after.estimate3d[:, 0].any()
+    again = refine.refine_file(run, files["test"], tmp_path / "again.npz", workdir=trained)
+    assert again.partition(":")[2] == said.partition(":")[2]
+
+
+def test_what_does_not_fit_a_checkpoint_is_refused(files, trained, tmp_path):
+    out, run = tmp_path / "better.npz", sequences.run(**files)
+    with pytest.raises(ValueError, match="window: wanted 27 frames, found a model of 9"):
+        refine.refine_file(sequences.run(window=27), files["test"], out, workdir=trained)
+    native = dataclasses.replace(sequences.videos(), joint_set="h36m17_native")
+    sequence_sets.write(tmp_path / "native.npz", native)
+    with pytest.raises(ValueError, match=r"joint_set: wanted h36m17_native .* found h36m17;"):
+        refine.refine_file(run, str(tmp_path / "native.npz"), out, workdir=trained)
+    bare = dataclasses.replace(sequences.videos(), estimate3d=None)
+    sequence_sets.write(tmp_path / "bare.npz", bare)
+    with pytest.raises(ValueError, match="estimate3d: wanted a lifter's 3D"):
+        refine.refine_file(run, str(tmp_path / "bare.npz"), out, workdir=trained)
+    with pytest.raises(FileNotFoundError, match="no sequence refiner here"):
+        refine.refine_file(run, files["test"], out, workdir=tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="not the set itself"):
+        refine.refine_file(run, files["test"], sequence_sets.Path(files["test"]), workdir=trained)
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    with pytest.raises(ValueError, match="wanted a sequence refiner"):
+        sequence_checkpoint.load(tmp_path / "other.npz")
+
+
+def test_a_truth_less_set_is_refined_but_not_trained_on(trained, tmp_path):
+    blind = dataclasses.replace(sequences.videos(), truth3d=None)
+    sequence_sets.write(tmp_path / "blind.npz", blind)
+    run = sequences.run()
+    path = str(tmp_path / "blind.npz")
+    assert "joints moved by" in refine.refine_file(run, path, tmp_path / "x.npz", workdir=trained)
+    with pytest.raises(ValueError, match="truth3d: wanted the true 3D to train on"):
+        sequence_training.train_refiner(sequences.run(train=path), tmp_path / "run")
+
+
+def test_gaps_are_filled_where_the_run_says_so(trained, tmp_path):
+    fields = sequences.arrays(sequences.videos())
+    fields["estimate3d"] = fields["estimate3d"].copy()
+    fields["estimate3d"][3] = np.nan
+    np.savez(tmp_path / "gap.npz", **fields)
+    path, out = str(tmp_path / "gap.npz"), tmp_path / "x.npz"
+    with pytest.raises(ValueError, match="fill the gaps"):
+        refine.refine_file(sequences.run(), path, out, workdir=trained)
+    refine.refine_file(sequences.run(gaps="fill"), path, out, workdir=trained)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"window": 0}, "sequence.window: wanted 1 or more"),
+        ({"width": 20, "heads": 3}, "sequence.width: wanted a multiple of 6"),
+        ({"stride": 10}, "sequence.stride: wanted 0 to 9"),
+        ({"decay": 0.0}, "sequence.decay"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        sequences.run(**changes)
+
+
+def test_a_run_of_sequences_survives_its_json():
+    run = sequences.run(noise="ar1")
+    assert config.from_json(config.to_json(run)) == run

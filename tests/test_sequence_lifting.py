@@ -1,0 +1,115 @@
+"""The whole road on generated motion with tiny settings: cameras, lifters, sets, refiners, the table."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sequences
+import tiny
+
+from diffjax import config, refine, sequence_contest, sequence_lifting, sequence_sources
+from diffjax.data import filmed, motion, sequence_sets, splits
+from diffjax.frontends import stcformer
+
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
+SMALL = stcformer.Settings(window=5, width=8, depth=1, heads=2, steps=25, batch=4)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """One second of motion of two, one and one subjects."""
+    people = {"train": range(2), "val": range(2, 3), "test": range(3, 4)}
+    monkeypatch.setattr(
+        splits, "generated_clips", lambda part: motion.generate(0, people[part], 1, 1.0)
+    )
+    monkeypatch.setattr(sequence_lifting, "_EVERY", dict.fromkeys(people, 1))
+    monkeypatch.setattr(stcformer.Settings, "__new__", lambda kind, *a, **b: SMALL)
+
+
+def test_each_training_subject_is_lifted_by_who_never_saw_it(monkeypatch):
+    seen = []
+    real = sequence_lifting._train
+
+    def train(seed, videos, *rest):
+        seen.append(set(videos.subject))
+        return real(seed, videos, *rest)
+
+    monkeypatch.setattr(sequence_lifting, "_train", train)
+    made = dataclasses.replace(sequences.videos((20, 20, 20), subjects=3), estimate3d=None)
+    lifted = sequence_lifting.cross_fitted(made, SMALL, folds=3)
+    assert sorted(map(sorted, seen)) == [["s0", "s1"], ["s0", "s2"], ["s1", "s2"]]
+    assert np.abs(lifted.estimate3d).max((1, 2)).min() > 0
+    assert not lifted.estimate3d[:, 0].any()
+    with pytest.raises(ValueError, match="cross-fitting: wanted 2 or more"):
+        sequence_lifting.cross_fitted(sequences.videos((20,), subjects=1), SMALL)
+
+
+def test_a_lifter_learns_and_is_kept(tmp_path):
+    made = sequences.videos((60, 60))
+    said = []
+    told = SMALL._replace(steps=150, width=16, batch=8)
+    sizes = sequence_sets.lengths(made)
+    lifter = stcformer.train(
+        jax.random.key(0), told, made.poses2d, made.truth3d, sizes, lambda *x: said.append(x)
+    )
+    assert said[-1][1] < 0.5 * said[0][1]
+    stcformer.save(tmp_path / "lifter.npz", lifter)
+    back = stcformer.load(tmp_path / "lifter.npz")
+    first, second = (stcformer.predict(x, made.poses2d, sizes) for x in (lifter, back))
+    np.testing.assert_array_equal(first, second)
+    np.savez(tmp_path / "other.npz", x=np.zeros(2))
+    with pytest.raises(ValueError, match="wanted a lifter"):
+        stcformer.load(tmp_path / "other.npz")
+    other = dataclasses.replace(made, joint_set="h36m17_native")
+    with pytest.raises(ValueError, match=r"wanted h36m17_native .* found h36m17"):
+        sequence_lifting.with_estimates(other, lifter)
+
+
+def test_what_the_lifter_sees_does_not_change_with_place_and_size(rng):
+    p = jnp.asarray(rng.normal(size=(2, 5, 17, 2)), jnp.float32)
+    moved = 0.5 * p + 0.7
+    np.testing.assert_allclose(stcformer.shown(SMALL, p), stcformer.shown(SMALL, moved), atol=1e-5)
+    assert stcformer.shown(SMALL._replace(centred=False), p) is p
+
+
+def test_generated_motion_goes_to_a_refined_set_and_a_table(few, tmp_path):
+    body, workdir = tiny.write_body(tmp_path / "body.npz"), tmp_path / "run"
+    run = sequences.run()
+    run = dataclasses.replace(
+        run, data=config.Data(train="demo", val="demo", test="demo", body=body)
+    )
+    names = ("residual network", "D3PRefiner")
+    said = []
+    rows = sequence_contest.contest(run, workdir, seeds=2, names=names, say=said.append)
+    kept = {p.name for p in (workdir / "sequences").iterdir()}
+    assert kept == {"train.npz", "val.npz", "test.npz", "lifter.npz"}
+    train, test = (
+        sequence_sets.read(workdir / "sequences" / f"{n}.npz") for n in ("train", "test")
+    )
+    assert not set(train.subject) & set(test.subject)
+    assert sequence_sets.lengths(test) == [len(test.frame) // 4] * 4
+    assert [row["name"].split(",")[0] for row in rows] == [
+        "the lifter's estimate", "constant bias removed", "linear-Gaussian", "Savitzky-Golay",
+        "One-Euro", *names,
+    ]  # fmt: skip
+    assert rows[0]["harmed"] == 0
+    assert all(np.isfinite(row["pa_mpjpe_mm"]) for row in rows)
+    assert len(said) == len(rows) + 1
+    assert json.loads((workdir / "comparison.json").read_text())[0]["name"] == rows[0]["name"]
+    out = tmp_path / "better.npz"
+    told = dataclasses.replace(run, parts=config.Parts(refiner=str(workdir / "D3PRefiner_0")))
+    assert "P-MPJPE" in refine.refine_file(told, "demo", out, workdir=workdir)
+    assert sequence_sets.count(sequence_sets.read(out)) == sequence_sets.count(test)
+
+
+def test_the_demo_is_made_once(few, tmp_path, monkeypatch):
+    body = tiny.write_body(tmp_path / "body.npz")
+    run = config.Run(mode="d3prefiner", data=config.Data(body=body))
+    first = sequence_sources.open_set(run, "demo", "val", tmp_path)
+    monkeypatch.setattr(sequence_sources, "make_demo", None)
+    second = sequence_sources.open_set(run, "demo", "val", tmp_path)
+    np.testing.assert_array_equal(first.estimate3d, second.estimate3d)
+    assert first.joint_set == filmed.SET
