@@ -79,6 +79,7 @@ def files(tmp_path_factory, toy_body):
         focal_px=np.full((PEOPLE, 2), 1000, np.float32),
         center_px=np.full((PEOPLE, 2), 200, np.float32),
         image_size_px=np.full((PEOPLE, 2), 400, np.float32),
+        features=latent[0].astype(np.float32),
     )
     records.write(directory / "people.npz", people)
     return directory
