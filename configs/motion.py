@@ -20,7 +20,7 @@ def get_config() -> config.Run:
             motion_every=4,  # Of 60 frames a second: neighbours are alike.
         ),
         model=config.Model(kind="scorehmr", width=1024, depth=3, vector="sixd144"),
-        diffusion=config.Diffusion(schedule="linear", steps=1000, prediction="eps"),
+        diffusion=config.Diffusion(schedule="linear", prediction="eps", std_floor=0.1),
         train=config.Train(
             target="annotation",
             batch_size=128,

@@ -137,6 +137,8 @@ class Diffusion:
     """How training draws the step t."""
     standardise: bool = True
     """Standardise vectors per dimension by the training set; the paper diffuses raw numbers."""
+    std_floor: float = 0.01
+    """Least standard deviation: what never moves in training is as large as this in people who move it."""
     betas: Literal["same", "min_max"] = "same"
     """`min_max` takes betas to [-1, 1] by the smallest and largest of the training set; `same` treats
     them as the rest of the vector."""
@@ -144,6 +146,7 @@ class Diffusion:
     def __post_init__(self):
         _check_choices(self)
         _require(self.steps >= 1, "diffusion.steps", "1 or more", self.steps)
+        _require(self.std_floor > 0, "diffusion.std_floor", "more than 0", self.std_floor)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,3 +55,10 @@ def test_standardising_gives_zero_mean_unit_std_and_comes_back(rng):
 def test_sixd144_asks_for_betas(rng):
     with pytest.raises(ValueError, match="betas"):
         pose.pose_from_vector(jnp.zeros(144), "sixd144")
+
+
+def test_what_never_moves_is_no_larger_than_the_floor_allows():
+    x = np.zeros((9, 2))
+    x[:, 1] = np.arange(9)
+    n = pose.fit_normaliser(x, 0.1)
+    np.testing.assert_allclose(n.std, [0.1, x[:, 1].std()], rtol=1e-6)

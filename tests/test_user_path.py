@@ -60,6 +60,7 @@ def test_hmr2s_cache_and_cocos_keypoints_become_refined_smpl(people, capsys):
         folder / "better.npz",
         "labels",
         "converted_weights/demo_scorehmr.npz",
+        labels=config.relative_fit(2.0, 10, through_network=False),
     )
     before, after = (quality[f"reprojection_px_{when}"] for when in ("before", "after"))
     assert (after < 0.8 * before).all()

@@ -90,7 +90,7 @@ def fit_normaliser(
     `known` has the range of betas, which `diffusion.betas` may take to [-1, 1] either way.
     """
     if run.diffusion.standardise:
-        normaliser = pose.fit_normaliser(vectors)
+        normaliser = pose.fit_normaliser(vectors, run.diffusion.std_floor)
     else:
         normaliser = pose.identity_normaliser(vectors.shape[-1])
     if known is None or run.diffusion.betas == "same":
