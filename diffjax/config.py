@@ -46,18 +46,18 @@ class Data:
     train: str = "demo"
     """What the denoiser learns from: sets, joined by commas. `demo` generates motion, no file needed;
     `motion:DIR` takes poses from all motion files (AMASS's layout) below a directory."""
-    train_weights: tuple[float, ...] = ()
-    """How often each set of `train` is drawn from; empty draws in proportion to their sizes."""
-    motion_every: int = 4
-    """Of `motion:DIR`, every n-th frame of a file."""
-    stats: str = ""
-    """Statistics of features and betas (scripts/stats.py); empty takes them from `train`."""
     val: str = "demo"
     """Held-out people: where training reports a loss and fixed steps are chosen. Empty for none."""
     test: str = "demo"
     """People whose annotations are refined and judged."""
     body: str = "converted_weights/open_body.npz"
     """SMPL-format body, .npz or .pkl."""
+    train_weights: tuple[float, ...] = ()
+    """How often each set of `train` is drawn from; empty draws in proportion to their sizes."""
+    motion_every: int = 4
+    """Of `motion:DIR`, every n-th frame of a file."""
+    stats: str = ""
+    """Statistics of features and betas (scripts/stats.py); empty takes them from `train`."""
 
     def __post_init__(self):
         whole = bool(self.train) and all(self.train_sets)
