@@ -159,7 +159,7 @@ def test_the_oracle_is_algorithm_1(swept, run, parts):
     """As `methods.diffannot` runs it: the same noise, steps and people."""
     workdir, _, _ = swept
     known = problem(parts, run.data.test)
-    prior, layout = parts.denoiser
+    prior, layout, _ = parts.denoiser
     a = known.annotations
     keypoints = annotate.keypoints_of(run.data.body, parts.kit.model, a, "joints3d")
     error = diffannot.joint_error(parts.judge.joints, prior.normaliser, layout, evaluate.JOINTS)
