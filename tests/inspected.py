@@ -322,6 +322,9 @@ def _formats():
             "model.pt", {f"{a}.{b}": np.ones((9, 9)) for a in layers for b in ("weight", "bias")}
         ),
         "scorehmr-weights": _torch("deep.pt", {"ema_model.model.init_mlp.weight": np.ones((9, 9))}),
+        "pare-statistics": _npz(
+            "stats.npz", pose_feats_mean=np.zeros(3072), pose_feats_std=np.ones(3072)
+        ),
         "torch-weights": _torch("other.pt", {"conv1.weight": np.ones((9, 9))}),
         "generic": _npz("dump.npz", thetas=flat, shape=betas),
         "generic/matrices": _pickle("dump.pkl", {"pred_rotmat": matrices}),

@@ -19,6 +19,12 @@ WEIGHTS = (
         note="the averaged weights (ema_model) are the ones that are used",
     ),
     Format(
+        "pare-statistics",
+        "mean and standard deviation of PARE's features (ScoreHMR)",
+        "pose_feats_mean pose_feats_std",
+        note="goes with ScoreHMR's checkpoint: scripts/convert.py weights --stats",
+    ),
+    Format(
         "torch-weights",
         "torch weights of another network",
         "**.weight",
