@@ -105,7 +105,8 @@ def rivals_of(told: Told, more: Sequence[str | Path]) -> Iterator[Rival]:
     """Everyone who takes part; `more` are networks of other seeds."""
     priors = priors_of(told.run, told.kit)
     base = getattr(told.run.scorehmr, told.kind if told.use == "frames" else told.use)
-    video = told.use == "video"
+    # Smoothness inside the loop is a rival of its own.
+    base, video = dataclasses.replace(base, velocity=0.0), told.use == "video"
     if video:
         alone = (dataclasses.replace(base, smooth_before=w, smooth_after=0) for w in WINDOWS)
         yield Rival("Savitzky-Golay", None, tuple(alone))
