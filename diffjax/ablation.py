@@ -25,6 +25,8 @@ RIDGE = 0.1
 """Of the Gaussian's variances. Chosen on validation: 0.0001 costs it 2 mm, for what never varies cannot follow."""
 GRADIENTS = {"adam": (20, 40, 80, 160), "lbfgs": (5, 10, 20, 40)}
 """How far to go without a prior, which is its only brake."""
+VELOCITIES = (30.0, 100.0)
+"""Weights of smoothness inside the loop."""
 WINDOWS = (9, 15, 21)
 MAX_HARM = 0.05
 """Of the gate."""
@@ -69,7 +71,7 @@ def people_of(run: config.Run, name: str, views: int) -> People:
     if views and a.view is not None:
         names = np.unique(a.view)[:views]
         a = records.take(a, np.isin(a.view, names))
-    judge = evaluate.make_judge(run.data.body, a)
+    judge = evaluate.make_judge(run.data.body, a, run.search.keypoints)
     truth = evaluate.truth_of(judge, a)
     base = evaluate.score(judge, annotate.estimate_of(a), truth)
     seen = np.full(records.count(a), True)
@@ -119,12 +121,18 @@ def rivals_of(told: Told, more: Sequence[str | Path]) -> Iterator[Rival]:
     )
     for name in ("eps = 0", "Gaussian", "network"):
         yield Rival(f"loop, {name}", priors[name], grid)
-    for i, path in enumerate(more):
-        other = annotate.load_prior(path, told.kit.model, conditioned=True)
-        yield Rival(f"loop, network, seed {i + 1}", other, (), like=NETWORK)
+    others = [annotate.load_prior(path, told.kit.model, conditioned=True) for path in more]
+    for i, other in enumerate(others):
+        yield Rival(f"{NETWORK}, seed {i + 1}", other, (), like=NETWORK)
     if video:
-        inside = tuple(dataclasses.replace(base, velocity=v) for v in (30.0, 100.0))
-        yield Rival("loop, network, velocity", priors["network"], inside)
+        inside = tuple(
+            dataclasses.replace(base, velocity=v, rounds=r)
+            for v, r in itertools.product(VELOCITIES, ROUNDS[told.kind])
+        )
+        for name in ("eps = 0", "network"):
+            yield Rival(f"velocity, {name}", priors[name], inside)
+        for i, other in enumerate(others):
+            yield Rival(f"velocity, seed {i + 1}", other, (), like="velocity, network")
     original = getattr(config.ScoreHMR(), told.kind if told.use == "frames" else told.use)
     yield Rival("original's settings", priors["network"], (original,))
 

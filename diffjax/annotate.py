@@ -13,7 +13,7 @@ import numpy as np
 
 from diffjax import body, camera, checkpoint, chunks, config, devices, pose, skeleton, unpickle
 from diffjax.data import records
-from diffjax.methods import baselines, diffannot
+from diffjax.methods import diffannot, map_fit
 from diffjax.pose import Evidence, Pose, Refined
 
 Kind = Literal["labels", "detections", "joints3d"]
@@ -57,7 +57,7 @@ def load_prior(
     return LoadedPrior(prior, loaded.run.model.vector, told)
 
 
-def load_error_model(path: str | Path) -> baselines.ErrorModel:
+def load_error_model(path: str | Path) -> map_fit.ErrorModel:
     """The Gaussian of a frontend's residuals, from the file that make_estimates.py writes."""
     file = config.locate(path)
     if not file.exists():
@@ -69,10 +69,10 @@ def load_error_model(path: str | Path) -> baselines.ErrorModel:
         found = str(covariance.shape)
     except (KeyError, ValueError, OSError) as error:
         covariance, found = np.zeros(0), f"nothing ({error})"
-    if covariance.shape == (baselines.RESIDUAL_SIZE,) * 2:
+    if covariance.shape == (map_fit.RESIDUAL_SIZE,) * 2:
         found = "NaN, or no covariance"
         if np.isfinite(covariance).all() and np.linalg.eigvalsh(covariance).min() > -1e-6:
-            return baselines.error_model_from_covariance(covariance)
+            return map_fit.error_model_from_covariance(covariance)
     raise ValueError(
         f"{path}: field covariance: wanted the (82, 82) covariance of residuals, found {found}; "
         "make it with `python scripts/make_estimates.py`"
@@ -143,7 +143,7 @@ class Kit(NamedTuple):
     model: body.BodyModel
     prior: LoadedPrior | None
     """Of `guided`."""
-    error_model: baselines.ErrorModel | None
+    error_model: map_fit.ErrorModel | None
     """Of `fast`."""
 
 

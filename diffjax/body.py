@@ -201,12 +201,14 @@ def load_faces(path: str | pathlib.Path) -> np.ndarray:
 def load_regressor(path: str | pathlib.Path, name: str) -> np.ndarray:
     """The (K, V) regressor of a keypoint set stored in a body file as `regressor_<name>`.
 
-    `h36m14`, `lsp14` and `mpii3d17` are rows of `h36m17`; `smpl24` is the joint regressor.
+    `h36m14`, `lsp14` and `mpii3d17` are rows of `h36m17`, `scorehmr14` and `scorehmr17` of `j19`; `smpl24` is
+    the joint regressor.
     """
     arrays = _read(path)
     if name == "smpl24":
         return arrays["J_regressor"].astype(np.float64)
-    for source in (name, "h36m17", "halpe26", "openpose25"):
+    extra = ("j19",) if name in ("scorehmr14", "scorehmr17") else ()
+    for source in (name, "h36m17", "halpe26", "openpose25", *extra):
         key, index = f"regressor_{source}", skeleton.keypoint_map(source, name)
         if key in arrays and min(index) >= 0:
             return arrays[key][list(index)].astype(np.float64)

@@ -19,18 +19,21 @@ from diffjax import devices
 Value = TypeVar("Value")
 
 _BAR = (
-    "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total_fmt} people "
+    "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total_fmt}{unit} "
     "[{elapsed}<{remaining}, {rate_noinv_fmt}]"
 )
 
 
-def progress(total: int, label: str, done: int = 0) -> Any:
-    """A bar over people, with people a second and the time left; silent in all processes but the first."""
+def progress(total: int, label: str, done: int = 0, what: str = "people") -> Any:
+    """A bar over people (or `what` is counted), with so many a second and the time left.
+
+    Silent in all processes but the first.
+    """
     bar = tqdm(
         total=total,
         initial=done,
         desc=label,
-        unit=" people",
+        unit=f" {what}",
         bar_format=_BAR,
         leave=False,
         mininterval=0.5,

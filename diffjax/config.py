@@ -413,6 +413,10 @@ class Sequences:
     """What the structure embedding tells apart."""
     remat: bool = False
     """Recompute activations for the gradient: long windows in little memory."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's products and of what lies between them; weights and sums stay float32."""
+    attention: Literal["auto", "own", "xla", "cudnn"] = "auto"
+    """What computes attention (see `criss_cross.Attention`); cudnn wants an NVIDIA GPU and bfloat16."""
     at_once: int | None = None
     """Windows that go through together; None for what suits the device."""
     noise: Literal["iid", "shared", "ar1", "residual"] = "iid"
@@ -438,6 +442,18 @@ class Sequences:
     """Of the learning rate after each epoch, beside `train.anneal`."""
     gaps: Literal["refuse", "fill"] = "refuse"
     """NaN in 2D or in the estimate of a set: refused, or filled from the neighbours in the video."""
+    network: Literal["criss_cross", "frames"] = "criss_cross"
+    """The paper's, with a token for each joint of each frame; or `denoisers.frames`, with a token a frame, to which
+    heads, layout, structure, remat, dtype and attention say nothing."""
+    loss: Literal["square", "distance"] = "square"
+    """The paper's mean square of normalised errors, or the mean distance of joints, as MPJPE counts."""
+    noise_given: Literal["estimate", "truth"] = "estimate"
+    """What the noise model knows beside the 2D: the estimate as in the paper, or the truth, so that what is drawn goes
+    with the drawn estimate as real errors go with real ones."""
+    real: float = 0.0
+    """Share of training windows that keep the lifter's real error, whatever `noise` is."""
+    points: bool = True
+    """Show the network the 2D; without it, it can only smooth."""
 
     def __post_init__(self):
         _check_choices(self)
@@ -451,8 +467,11 @@ class Sequences:
         _require(
             self.at_once is None or self.at_once >= 1, "sequence.at_once", "1 or more", self.at_once
         )
+        fused = self.attention != "cudnn" or self.dtype == "bfloat16"
+        _require(fused, "sequence.dtype", "bfloat16 for attention cudnn", self.dtype)
         _require(0 < self.decay <= 1, "sequence.decay", "in (0, 1]", self.decay)
         _require(0 <= self.ridge < 1, "sequence.ridge", "in [0, 1)", self.ridge)
+        _require(0 <= self.real <= 1, "sequence.real", "in [0, 1]", self.real)
 
 
 @dataclasses.dataclass(frozen=True)

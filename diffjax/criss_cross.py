@@ -24,11 +24,16 @@ embedding is added to the output of attention, 1e-4 of it to the space half and 
 it says next to nothing. `clean`: scale of one head's size; the embedding is added in full to the space half's
 queries, keys and values, so that the network knows which joint is which."""
 
+Attention = Literal["auto", "own", "xla", "cudnn"]
+"""What computes softmax attention: `own` keeps its weights for the gradient, `xla` and `cudnn` are those of
+`jax.nn.dot_product_attention` (cudnn: fused, of bfloat16, on NVIDIA's GPUs); `auto` takes the first for few keys."""
+
 _LEGS = ("hip", "knee", "ankle", "foot", "heel", "toe")
 _ARMS = ("collar", "shoulder", "elbow", "wrist", "hand")
 _PARTS = {("right", "leg"): 1, ("left", "leg"): 2, ("left", "arm"): 3, ("right", "arm"): 4}
 _OUTPUT_SHARES = 1e-4, 1e-9
 _NEVER = -1e30
+_LIBRARY: Any = {"xla": "xla", "cudnn": "cudnn"}
 _UNIT: Any = nn.initializers.normal(1.0)
 _ZEROS: Any = nn.initializers.zeros
 _FAN_IN_9: Any = nn.initializers.variance_scaling(
@@ -106,15 +111,18 @@ def attend(
     values: Float[Array, "n K heads d"],
     scale: float,
     valid: Bool[Array, "n K"] | None = None,
+    by: Attention = "auto",
 ) -> Float[Array, "n Q heads d"]:
     """Softmax attention to the valid keys; where there are none, to all of them alike."""
-    if keys.shape[1] <= SHORT:
+    if by == "own" or (by == "auto" and keys.shape[1] <= SHORT):
         bias = None if valid is None else jnp.where(valid, 0.0, _NEVER)[:, None, None, :]
         return _attend_short(queries * jnp.asarray(scale, queries.dtype), keys, values, bias)
     mask = None if valid is None else valid[:, None, None, :]
     # Inside, it adds numbers of several types.
     with jax.numpy_dtype_promotion("standard"):
-        return jax.nn.dot_product_attention(queries, keys, values, mask=mask, scale=scale)
+        return jax.nn.dot_product_attention(
+            queries, keys, values, mask=mask, scale=scale, implementation=_LIBRARY.get(by)
+        )
 
 
 @jax.custom_vjp
@@ -160,6 +168,7 @@ class CrissCross(nn.Module):
     """Time attention goes joint by joint and is computed again for its gradient: a J-th of its memory."""
     dtype: Any = None
     """Of products and of what lies between them, such as bfloat16; x keeps its own."""
+    attention: Attention = "auto"
 
     @nn.compact
     def __call__(
@@ -178,7 +187,8 @@ class CrissCross(nn.Module):
         if structure is not None and self.layout == "clean":
             space = space + structure.astype(space.dtype)
         scale = float((size if self.layout == "clean" else width // 2) ** -0.5)
-        out = jnp.stack([_along_joints(space, scale), self._along_time(time, scale, valid)], -3)
+        along = _along_joints(space, scale, self.attention), self._along_time(time, scale, valid)
+        out = jnp.stack(along, -3)
         if structure is not None and self.layout == "compat":
             shares = jnp.asarray(_OUTPUT_SHARES, out.dtype)[:, None, None]
             out = out + structure[:, None, None].astype(out.dtype) * shares
@@ -207,13 +217,13 @@ class CrissCross(nn.Module):
 
             @jax.checkpoint
             def one(of_joint):
-                return _attend_packed(of_joint, scale, seen)
+                return _attend_packed(of_joint, scale, seen, self.attention)
 
             out = jnp.moveaxis(lax.map(one, jnp.moveaxis(flat, 2, 0)), 0, 2)
         else:
             flat = jnp.swapaxes(flat, 1, 2).reshape(-1, frames, *qkv.shape[-3:])
             seen = None if seen is None else jnp.repeat(seen, joints, 0)
-            out = _attend_packed(flat, scale, seen)
+            out = _attend_packed(flat, scale, seen, self.attention)
             out = jnp.swapaxes(out.reshape(-1, joints, *out.shape[1:]), 1, 2)
         return out.reshape(*qkv.shape[:-3], *qkv.shape[-2:])
 
@@ -227,17 +237,17 @@ class CrissCross(nn.Module):
 
 
 def _along_joints(
-    qkv: Float[Array, "*batch T J 3 heads d"], scale: float
+    qkv: Float[Array, "*batch T J 3 heads d"], scale: float, by: Attention
 ) -> Float[Array, "*batch T J heads d"]:
     flat = qkv.reshape(-1, *qkv.shape[-4:])
-    out = _attend_packed(flat, scale)
+    out = _attend_packed(flat, scale, None, by)
     return out.reshape(*qkv.shape[:-3], *qkv.shape[-2:])
 
 
 def _attend_packed(
-    qkv: Float[Array, "n L 3 heads d"], scale: float, valid: Array | None = None
+    qkv: Float[Array, "n L 3 heads d"], scale: float, valid: Array | None, by: Attention
 ) -> Float[Array, "n L heads d"]:
-    return attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], scale, valid)
+    return attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], scale, valid, by)
 
 
 class Mlp(nn.Module):

@@ -1,8 +1,8 @@
 """Judging annotations against the truth, and saying it in a table with intervals.
 
-MPJPE: the joints of the run (14 by default), mid-hip root. PA-MPJPE: the same after a similarity. Rotation error:
-local rotations of the joints that move, not seen by any chooser. PVE: vertices after moving the pelvis onto the
-truth's.
+MPJPE: the joints of the run (14 by default), on the set's root (mid-hip; the pelvis for ScoreHMR's sets). PA-MPJPE: the
+same after a similarity. Rotation error: local rotations of the joints that move, not seen by any chooser. PVE: vertices
+after moving the pelvis onto the truth's.
 """
 
 import functools
@@ -142,6 +142,9 @@ def truth_of(
         points = joints_of(judge, known)
         sure = np.broadcast_to(same[:, None, None], (*points.shape[:-1], 1))
         joints = np.concatenate([points, sure.astype(np.float32)], -1)
+    if joints is not None:
+        counted = np.asarray(skeleton.counted(judge.names), np.float32)[:, None]
+        joints = np.concatenate([joints[..., :3], joints[..., 3:] * counted], -1)
     return Truth(known, joints, None if kind is None else annotate.evidence_of(a, kind), same)
 
 

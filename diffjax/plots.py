@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from diffjax import camera as cameras
+from diffjax import raster
 
 INK, GREY, PALE = "#22272e", "#7b838f", "#e4e7eb"
 BLUE, RED, SINGLES = "#2f5d8a", "#c2512f", ("#4f7f86", "#b07d3b", "#7a5c86", "#5d7f4d")
@@ -60,7 +61,7 @@ def loss_against_step(
     errors = errors[np.isfinite(errors).any(axis=1)]
     if not len(errors):
         raise ValueError(f"{path}: wanted a curve with a finite error, found none in {curve.shape}")
-    with _matplotlib().rc_context(_STYLE):
+    with matplotlib_or_say().rc_context(_STYLE):
         figure = _figure(9.2, 3.5)
         axes = figure.subplots(1, 2, gridspec_kw={"wspace": 0.2, "width_ratios": (1.15, 1)})
         figure.subplots_adjust(left=0.07, right=0.985, top=0.89, bottom=0.15)
@@ -127,7 +128,7 @@ def _make_room(axes: Any, below: float, above: float) -> None:
 
 def speed(lines: dict[str, list[tuple[float, float]]], path: Path) -> None:
     """Samples a second against the largest start, (start, samples / s) by contender, on log scales."""
-    with _matplotlib().rc_context(_STYLE):
+    with matplotlib_or_say().rc_context(_STYLE):
         figure = _figure(7.6, 3.6)
         axes = figure.subplots()
         figure.subplots_adjust(left=0.09, right=0.68, top=0.96, bottom=0.14)
@@ -167,7 +168,7 @@ def bodies(
     lows, highs = zip(*(_bounds(row) for row in rows))
     widths, height = [high[0] - low[0] for low, high in zip(lows, highs)], highs[0][1] - lows[0][1]
     scale = 2.9 / height  # Inches a metre.
-    with _matplotlib().rc_context(_STYLE):
+    with matplotlib_or_say().rc_context(_STYLE):
         wide, tall = len(titles) * max(*widths, 0.45 * height) * scale, 2 * 2.9 + 0.35
         figure = _figure(wide, tall)
         grid = figure.subplots(2, len(titles), squeeze=False)
@@ -212,7 +213,7 @@ def keypoints_over_body(
     pixels = [np.asarray(cameras.project(camera, jnp.asarray(v))) for v in vertices_cam]
     low, high = _bounds([*pixels, np.asarray(keypoints2d)[np.asarray(keypoints2d)[:, 2] > 0, :2]])
     wide, tall = (high - low) * 4.2 / (high - low)[1]
-    with _matplotlib().rc_context(_STYLE):
+    with matplotlib_or_say().rc_context(_STYLE):
         figure = _figure(max(wide, 2.1) * len(titles), tall + 0.4)
         row = figure.subplots(1, len(titles), squeeze=False)[0]
         figure.subplots_adjust(left=0, right=1, bottom=0, top=1 - 0.36 / (tall + 0.4), wspace=0)
@@ -254,26 +255,16 @@ def _mesh(flat: np.ndarray, vertices: np.ndarray, faces: Any) -> Any:
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     order = np.argsort(corners[..., 2].mean(axis=1))
     front = order[normals[order, 2] > 0]
-    colours = _shade(normals, faces, len(vertices))[front]
+    light = raster.shade(normals, faces, len(vertices))[front]
+    colours = (light[:, None] * CLAY).clip(0, 1)
     triangles: Any = flat[faces[front]]  # One array: lists of triangles draw four times slower.
     # Edges of a face's own colour close the seams that antialiasing leaves.
     edges = {"edgecolors": colours, "linewidths": 0.35}
     return PolyCollection(triangles, facecolors=colours, **edges)
 
 
-def _shade(normals: np.ndarray, faces: np.ndarray, verts: int) -> np.ndarray:
-    """Lambert's cosine under key light, fill light and sky; normals smoothed over neighbours."""
-    smooth = np.zeros((verts, 3))
-    for corner in faces.T:
-        np.add.at(smooth, corner, normals)
-    mean = smooth[faces].sum(axis=1)
-    mean /= np.maximum(np.linalg.norm(mean, axis=-1, keepdims=True), 1e-12)
-    key, fill = np.array([-0.45, 0.55, 0.70]), np.array([0.80, 0.05, 0.60])
-    light = 0.36 + 0.07 * mean[:, 1] + 0.60 * (mean @ key).clip(0) + 0.16 * (mean @ fill).clip(0)
-    return (light[:, None] * CLAY).clip(0, 1)
-
-
-def _matplotlib() -> ModuleType:
+def matplotlib_or_say() -> ModuleType:
+    """matplotlib; ModuleNotFoundError says how to get it."""
     try:
         import matplotlib
     except ModuleNotFoundError as missing:

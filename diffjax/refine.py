@@ -7,18 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from diffjax import (
-    annotate,
-    body,
-    config,
-    devices,
-    fitting,
-    refine_groups,
-    sequence_refining,
-    simulate,
-)
+from diffjax import annotate, body, config, devices, fitting, refine_groups, simulate
 from diffjax.data import checks, jobs, records, shards
 from diffjax.pose import Refined
+from diffjax.sequences import refining
 
 _PIECE = 2048
 """People of a piece, more or less: what a killed run has to do again."""
@@ -52,7 +44,7 @@ def refine_file(
       rows: of a piece; by default about 2048.
     """
     if (mode or run.mode) == "d3prefiner":
-        return sequence_refining.refine_file(run, data, out, workdir)
+        return refining.refine_file(run, data, out, workdir)
     _check_out(data, out)
     source = open_set(run, data)
     kind, mode = kind or _first_kind(source.head, data), mode or run.mode

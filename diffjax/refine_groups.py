@@ -129,7 +129,7 @@ def table(
     """Lines that compare both with the truth; none where the set does not know it."""
     if not evaluate.sees_joints(before) and not evaluate.sees_image(before):
         return
-    judge = evaluate.make_judge(run.data.body, before)
+    judge = evaluate.make_judge(run.data.body, before, run.search.keypoints)
     truth = evaluate.truth_of(judge, before)
     scores = [evaluate.score(judge, _people(a), truth) for a in (before, after)]
     groups = np.arange(records.count(before)) if before.sequence is None else before.sequence
@@ -151,16 +151,17 @@ def _people(annotations: records.AnnotationSet) -> Pose:
 def acceleration_mm(
     judge: evaluate.Judge, people: Pose, truth: evaluate.Truth, a: records.AnnotationSet
 ) -> float:
-    """Mean over all frames that have two neighbours, mid-hip root; NaN without any."""
+    """Mean over all frames that have two neighbours, on the set's root; NaN without any."""
     found = tracks.tracks(a.sequence, a.subject, a.view, a.frame)
     order = np.concatenate(found)
     ids = jnp.asarray(np.repeat(np.arange(len(found)), [len(rows) for rows in found]))
     if len(ids) < 3:
         return float("nan")
-    root = skeleton.root_of(judge.names)
+    root, counted = skeleton.root_of(judge.names), np.asarray(skeleton.counted(judge.names))
     points = evaluate.joints_of(judge, people)
     ours, theirs = (
-        metrics.center(jnp.asarray(x[order]), root) for x in (points, truth.joints[..., :3])
+        metrics.center(jnp.asarray(x[order]), root)[:, counted]
+        for x in (points, truth.joints[..., :3])
     )
     inside = np.asarray(segments.joined(ids, 2))
     error = np.asarray(metrics.acceleration_error_mm(ours, theirs, ids))

@@ -15,7 +15,7 @@ import numpy as np
 from diffjax import body, metrics, pose, skeleton
 from diffjax.data import in_time, moments, motion, records, sightings, splits, synthetic
 from diffjax.frontends import keypoint_hmr
-from diffjax.methods import baselines
+from diffjax.methods import map_fit
 
 _ROWS = 512
 """Rows a dispatch."""
@@ -171,7 +171,7 @@ def make_estimates(
     train = cross_fitted(seed, frames, scene, views=views, steps=steps, report=report)
     everyone = np.arange(len(frames.frame))
     params = _train(seed, scene, frames, everyone, steps, report, "frontend of val and test")
-    return Estimates(train, baselines.residual_covariance(*_poses(train)), params)
+    return Estimates(train, map_fit.residual_covariance(*_poses(train)), params)
 
 
 def held_out(

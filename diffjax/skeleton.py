@@ -28,6 +28,14 @@ _LEGS_ARMS = (
     "right_wrist right_elbow right_shoulder left_shoulder left_elbow left_wrist neck head_top"
 )
 
+_OPENPOSE25 = (
+    "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow "
+    "left_wrist pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye "
+    "left_eye right_ear left_ear left_big_toe left_small_toe left_heel right_big_toe "
+    "right_small_toe right_heel"
+)
+_J19 = f"{_LEGS_ARMS} pelvis thorax spine head head_top_h36m"
+
 KEYPOINT_SETS: dict[str, tuple[str, ...]] = {
     name: tuple(names.split()) if isinstance(names, str) else names
     for name, names in {
@@ -47,16 +55,30 @@ KEYPOINT_SETS: dict[str, tuple[str, ...]] = {
         "coco17": _COCO17,
         "halpe26": f"{_COCO17} head_top neck pelvis {_FEET6}",
         "openpose18": _OPENPOSE18,
-        "openpose25": "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow "
-        "left_wrist pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye "
-        "left_eye right_ear left_ear left_big_toe left_small_toe left_heel right_big_toe "
-        "right_small_toe right_heel",
+        "openpose25": _OPENPOSE25,
         # Its upper neck lies above the others' neck, which is between the shoulders.
         "openpose25b": f"{_COCO17} upper_neck head_top left_big_toe left_small_toe left_heel "
         "right_big_toe right_small_toe right_heel",
+        # The rows of SMPL_to_J19.pkl: LSP's 14, MPII's pelvis and thorax, Human3.6M's spine, jaw (our head)
+        # and head, which is the top of the head too, but not LSP's.
+        "j19": _J19,
+        # SPIN's and HMR2's order: OpenPose's, then j19's; where both have a name, the second is `_extra`.
+        "hmr44": (
+            *_OPENPOSE25.split(),
+            *(f"{n}_extra" if n in _OPENPOSE25.split() else n for n in _J19.split()),
+        ),
+        # What ScoreHMR judges, in that order: 3DPW and Human3.6M (with the pelvis, `UNCOUNTED`), Mannequin.
+        "scorehmr14": f"{_LEGS_ARMS.removesuffix(' head_top')} head_top_h36m pelvis",
+        "scorehmr17": f"{_LEGS_ARMS.removesuffix(' head_top')} pelvis spine head head_top_h36m",
     }.items()
 }
 """Name of each keypoint, in file order. halpe26's 17 'head' is the top of the head."""
+
+UNCOUNTED: dict[str, tuple[str, ...]] = {"scorehmr14": ("pelvis",)}
+"""Keypoints of a set that errors are not counted at: they are there to be centred on."""
+
+_ON_PELVIS = ("j19", "scorehmr14", "scorehmr17")
+"""Sets whose authors centre on MPII's pelvis (39 of HMR2's 44), though they have hips."""
 
 
 def keypoint_set(name: str) -> tuple[str, ...]:
@@ -67,12 +89,21 @@ def keypoint_set(name: str) -> tuple[str, ...]:
 
 
 def root_of(name: str) -> tuple[int, ...]:
-    """The joints whose mean is the root of a set: the hips (as 3DPW does), else the pelvis."""
+    """The joints whose mean is the root of a set: the hips (as 3DPW does), else the pelvis.
+
+    ScoreHMR's sets are centred on MPII's pelvis.
+    """
     names = keypoint_set(name)
-    for root in (("left_hip", "right_hip"), ("pelvis",)):
+    hips, pelvis = ("left_hip", "right_hip"), ("pelvis",)
+    for root in (pelvis, hips) if name in _ON_PELVIS else (hips, pelvis):
         if set(root) <= set(names):
             return tuple(names.index(joint) for joint in root)
     raise ValueError(f"keypoint set {name!r}: wanted hips or a pelvis, found neither")
+
+
+def counted(name: str) -> tuple[bool, ...]:
+    """For each keypoint of a set, whether errors are counted at it."""
+    return tuple(joint not in UNCOUNTED.get(name, ()) for joint in keypoint_set(name))
 
 
 def keypoint_map(source: str, target: str) -> tuple[int, ...]:

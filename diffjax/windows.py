@@ -87,6 +87,19 @@ def batches(where: Plan, size: int) -> Iterator[Windows]:
         yield some._replace(weight=some.weight * (index < count)[:, None].astype(np.float32))
 
 
+def touching(where: Plan, first: int, end: int) -> tuple[Plan, int, int]:
+    """The windows that have a share in rows first .. end - 1, and the rows (low, high - 1) that they see.
+
+    The plan is of these rows alone, and blends rows first .. end - 1 as the whole plan does.
+    """
+    last = np.minimum(where.first + where.time - 1, where.high)
+    begin = np.maximum(where.first, where.low)
+    index = np.flatnonzero((begin < end) & (last >= first))
+    low, high = int(begin[index].min()), int(last[index].max()) + 1
+    starts, lowest, highest = (x[index] - low for x in (where.first, where.low, where.high))
+    return Plan(starts, lowest, highest, where.total[low:high], where.time), low, high
+
+
 def over_windows(
     function: Callable[..., Float[Array, "windows time ..."]],
     cut: Windows,
@@ -110,7 +123,7 @@ def over_batches(
 
     `function` sees one shape only; hand it in compiled. `advance` is told how many windows are done.
     """
-    _check_rows(where, rows)
+    check_rows(where, rows)
     blended, left = None, len(where.first)
     for some in batches(where, size):
         made = np.asarray(function(*(a[some.rows] for a in rows)))
@@ -124,7 +137,8 @@ def over_batches(
     return blended
 
 
-def _check_rows(where: Plan, rows: Sequence[np.ndarray]) -> None:
+def check_rows(where: Plan, rows: Sequence[np.ndarray]) -> None:
+    """ValueError unless every array has the rows of the plan."""
     found = sorted({len(a) for a in rows})
     if found != [len(where.total)]:
         raise ValueError(
@@ -154,7 +168,8 @@ def fill_gaps(
     if gaps == "refuse":
         raise ValueError(
             f"{name}: wanted finite coordinates, found {missing.sum()} frames with others, the first is "
-            f"row {int(missing.argmax())}; fill the gaps (gaps='fill') or leave these frames out"
+            f"row {int(missing.argmax())}; fill the gaps (gaps='fill', --sequence.gaps fill) or leave these "
+            "frames out"
         )
     filled = flat.copy()
     ends = np.cumsum(lengths)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from diffjax import config, sequence_contest
+from diffjax import config
+from diffjax.sequences import contest
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -17,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     def command(
         workdir: Path | None = None,
         seeds: int = 1,
+        names: tuple[str, ...] = tuple(contest.VARIANTS),
         config_file: Annotated[Path, tyro.conf.arg(name="config")] = file,
         run: config.Fields = config.load(file),  # noqa: B008
     ) -> None:
@@ -26,10 +28,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             workdir: Where the networks and comparison.json go; what is trained there is not trained
                 again (default: runs/NAME).
             seeds: Networks of each kind, whose errors are averaged.
+            names: Networks to train and show, among these.
             config_file: A file of configs/ of mode d3prefiner; every field below overrides it.
             run: Of these fields data.*, train.*, diffusion.* and sequence.* matter here.
         """
-        sequence_contest.contest(run, workdir or Path("runs") / run.name, seeds=seeds)
+        contest.contest(run, workdir or Path("runs") / run.name, seeds=seeds, names=names)
 
     tyro.cli(command, args=argv, description=__doc__)
 

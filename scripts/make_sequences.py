@@ -6,10 +6,11 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
-from diffjax import config, sequence_lifting
+from diffjax import config
 from diffjax.convert import h36m_sequences
-from diffjax.data import filmed, sequence_sets
+from diffjax.data import filmed, records, sequence_sets
 from diffjax.frontends import stcformer
+from diffjax.sequences import lifting
 
 
 def make_sequences(
@@ -21,6 +22,8 @@ def make_sequences(
     val: tuple[str, ...] = ("S8",),
     true_2d: bool = False,
     fps: float = 50.0,
+    lifter: Path | None = None,
+    takes: int = 1,
     folds: int = 4,
     window: int = stcformer.Settings().window,
     width: int = stcformer.Settings().width,
@@ -42,6 +45,10 @@ def make_sequences(
         val: Human3.6M's training subjects to choose on.
         true_2d: Of motion: a detector that makes no errors.
         fps: Frames a second of motion, at most.
+        lifter: A lifter to lift everything with, in place of training some (scripts/convert.py stcformer). If it was
+            trained on the people of train, a refiner learns from errors that are too small.
+        takes: Training motion is filmed so often, each time by other cameras; where the shape of a body is not
+            known, also as another body.
         folds: Lifters to cross-fit with; Human3.6M's subjects are their own folds up to this number.
         window: Frames that the lifter sees; its network is STCFormer of this width and depth.
         width: STCFormer's own is 256.
@@ -60,21 +67,25 @@ def make_sequences(
         raise ValueError("--h36m3d and --h36m2d: wanted both files, found one; pass the other too")
     else:
         detector = filmed.PERFECT if true_2d else filmed.Detector()
-        videos = sequence_lifting.film(motion, str(body), seed=seed, fps=fps, detector=detector)
+        videos = lifting.film(motion, str(body), seed=seed, fps=fps, takes=takes, detector=detector)
     settings = stcformer.Settings(window=window, width=width, depth=depth, steps=steps, batch=batch)
-    made, lifter = sequence_lifting.lift(
-        videos, settings, folds=folds, seed=seed, report=tqdm.write
-    )
+    if lifter:
+        lifts = stcformer.load(lifter)
+        made = lifting.Videos(
+            *(lifting.with_estimates(part, lifts, str(lifter)) for part in videos)
+        )
+    else:
+        made, lifts = lifting.lift(videos, settings, folds=folds, seed=seed, report=tqdm.write)
     for name, part in zip(made._fields, made):
         sequence_sets.write(out / f"{name}.npz", part)
-    stcformer.save(out / "lifter.npz", lifter)
-    for name, mpjpe, pa in sequence_lifting.errors(made):
+    records.save_arrays(out / "lifter.npz", stcformer.arrays_of(lifts))
+    for name, mpjpe, pa in lifting.errors(made):
         frames = sequence_sets.count(getattr(made, name))
         print(f"{name}: {frames} frames, MPJPE {mpjpe:.1f} mm, P-MPJPE {pa:.1f} mm")
     print(f"written to {out} in {time.perf_counter() - start:.0f} s")
 
 
-def _h36m(path3d: Path, path2d: Path, val: tuple[str, ...]) -> sequence_lifting.Videos:
+def _h36m(path3d: Path, path2d: Path, val: tuple[str, ...]) -> lifting.Videos:
     """Human3.6M, 50 frames a second; the joints are those of its files."""
     train = tuple(s for s in h36m_sequences.TRAIN if s not in val)
     sets = (
@@ -83,7 +94,7 @@ def _h36m(path3d: Path, path2d: Path, val: tuple[str, ...]) -> sequence_lifting.
         )
         for subjects in (train, val, h36m_sequences.TEST)
     )
-    return sequence_lifting.Videos(*sets)
+    return lifting.Videos(*sets)
 
 
 if __name__ == "__main__":

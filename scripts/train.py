@@ -1,12 +1,13 @@
 """Trains a denoiser: python scripts/train.py --config configs/demo.py --workdir runs/demo"""
 
-from diffjax import config, sequence_training, train
+from diffjax import config, train
+from diffjax.sequences import training
 
 
 def main() -> None:
     run, workdir = config.parse(description=__doc__ or "")
     if run.mode == "d3prefiner":
-        sequence_training.train_refiner(run, workdir)
+        training.train_refiner(run, workdir)
         print(f"{workdir / 'model.npz'}: the trained refiner. Use it by --parts.refiner {workdir}")
         return
     train.train(run, workdir)

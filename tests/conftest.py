@@ -1,10 +1,13 @@
 """Harsh flags for every test: no GPU, strict dtype promotion, a small body."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Halves the time it takes to compile the body's gradient; the compiled code is as fast.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+# Halves the time it takes to compile the body's gradient, and the memory maps; the compiled code is as fast.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 
 import jax
 import numpy as np
@@ -13,6 +16,15 @@ import pytest
 from diffjax import body
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_memory_maps():
+    """Compiled code that no test will call again goes, long before the kernel's limit of 65,530 maps."""
+    yield
+    maps = Path("/proc/self/maps")  # Linux only; elsewhere there is no such limit.
+    if maps.exists() and maps.read_bytes().count(b"\n") > 12_000:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +42,9 @@ def toy_body() -> body.BodyModel:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def rng() -> np.random.Generator:
+    """Begins anew in every test: what a test draws does not depend on those run before it."""
     return np.random.default_rng(0)
 
 

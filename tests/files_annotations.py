@@ -13,8 +13,17 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from diffjax import schedule, skeleton
-from diffjax.convert import eft, generic, neuralannot, scorehmr_weights, smpl, weights
+from diffjax.convert import (
+    eft,
+    generic,
+    neuralannot,
+    scorehmr_weights,
+    smpl,
+    stcformer,
+    weights,
+)
 from diffjax.data import records
+from diffjax.denoisers import stcformer_weights
 
 PEOPLE = 6
 SIZE = (640.0, 480.0)
@@ -393,6 +402,21 @@ def _diffannot(folder: Path) -> made.Case:
     return made.Case(_convert(weights.convert, path), [path])
 
 
+def stcformer_state(width=16, depth=1, heads=2) -> dict[str, torch.Tensor]:
+    """STCFormer's network by its authors' names, at random."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: 0.1 * torch.randn(shape, generator=generator)
+        for name, shape in stcformer_weights._shapes(width, depth, heads).items()
+    }
+
+
+def _stcformer(folder: Path) -> made.Case:
+    path = folder / "model.pth"
+    torch.save({f"module.{name}": value for name, value in stcformer_state().items()}, path)
+    return made.Case(_convert(functools.partial(stcformer.convert, window=9), path), [path])
+
+
 def _scorehmr(folder: Path) -> made.Case:
     """The bare average alone: what is damaged should be small."""
     path = folder / "model-100.pt"
@@ -416,4 +440,5 @@ CASES = {
     "smplh_npz": functools.partial(_body, 52, ".npz"),
     "diffannot_weights": _diffannot,
     "scorehmr_weights": _scorehmr,
+    "stcformer_weights": _stcformer,
 }

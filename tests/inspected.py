@@ -5,6 +5,7 @@ import json
 import pathlib
 import pickle
 
+import files_sequences
 import h5py
 import joblib
 import numpy as np
@@ -190,6 +191,46 @@ def _tracks():
     return {f"{i:06d}.jpg": {**frame, "smpl": parameters[2 * i : 2 * i + 2]} for i in range(3)}
 
 
+def _emdb():
+    turns, _, betas = people()
+    camera = {"intrinsics": np.diag([900.0, 900, 1]), "width": 1440, "height": 1920}
+    return {
+        "gender": "female",
+        "name": "P0_09_outdoor_walk",
+        "emdb1": True,
+        "n_frames": len(turns),
+        "good_frames_mask": np.ones(len(turns), bool),
+        "camera": camera | {"extrinsics": np.tile(np.eye(4), (len(turns), 1, 1))},
+        "smpl": {
+            "poses_root": turns[:, 0],
+            "poses_body": turns[:, 1:].reshape(-1, 69),
+            "trans": np.zeros((len(turns), 3)),
+            "betas": betas[0],
+        },
+        "kp2d": np.ones((len(turns), 24, 2)),
+        "bboxes": {"bboxes": np.ones((len(turns), 4)), "invalid_idxs": np.array([], int)},
+    }
+
+
+def _parts(sizes, arrays):
+    """A dict for each entry of a batched file."""
+    ends = np.cumsum(sizes)
+    return [{k: v[e - n : e] for k, v in arrays.items()} for n, e in zip(sizes, ends)]
+
+
+def _track(folder):
+    turns, _, betas = people()
+    person = {"betas": betas[0], "body_pose": turns[0, 1:], "global_orient": turns[0, 0]}
+    person |= {"cam_trans": [0, 0, 40.0], "box_center": [9, 9], "box_scale": [3, 4]}
+    smpl = {**person, "cam_bbox": [0.9, 0, 0]}
+    (folder / "dance" / "001").mkdir(parents=True)
+    _json("dance/001/000001_smpl.json", smpl)(folder)
+    _json(
+        "dance/001/000001_keypoints.json", {"people": [{"pose_keypoints_2d": [[5.0, 6, 0.9]] * 25}]}
+    )(folder)
+    return folder / "dance"
+
+
 def _formats():
     turns, matrices, betas = people()
     flat = turns.reshape(-1, 72)
@@ -236,6 +277,9 @@ def _formats():
             "set.npz", **ours, **view, keypoints2d=pixels(), keypoints2d_set="coco17"
         ),
         "annotation-set/shards": _shards,
+        "sequence-set": lambda folder: files_sequences.sequence_set(folder / "videos.npz"),
+        "sequence-model": lambda folder: files_sequences.model(folder / "refiner.npz"),
+        "lifter": lambda folder: files_sequences.lifter(folder / "lifter.npz"),
         "evidence": _npz("labels.npz", keypoints2d=pixels(), keypoints2d_set="coco17"),
         "inference-result": _npz("inference_result.npz", **demo, __data_len__=n),
         "humandata": _npz("pw3d_test.npz", **human, __data_len__=n, __key_strict__=False),
@@ -246,6 +290,17 @@ def _formats():
         "hmr2": _npz(
             "hmr2.npz", **{**crop, "scale": 200 * crop["scale"]}, body_pose=flat, betas=betas
         ),
+        "hmr2-batched": _pickle("data.pkl", _parts((7, 5), {**crop, "body_pose": flat})),
+        "scorehmr-cache-batched": _pickle(
+            "cache.pkl", _parts((7, 5), {**ours, "pred_cam": np.ones((n, 3))})
+        ),
+        "scorehmr-cache-batched/even": _pickle(
+            "cache.pkl", _parts((6, 6), {**ours, "pred_cam": np.ones((n, 3))})
+        ),
+        "slahmr": lambda folder: _track(folder) / "001" / "000001_smpl.json",
+        "slahmr/folder": _track,
+        "emdb": _pickle("P0_09_outdoor_walk_data.pkl", _emdb()),
+        "emdb/folder": _several("P0", _pickle("P0_09_outdoor_walk_data.pkl", _emdb())),
         "spin": _npz("spin.npz", **crop, pose=flat, shape=betas, gender=np.array(["m"] * n)),
         "spin/without-boxes": _npz(
             "spin.npz", imgname=images, pose=flat, shape=betas, has_smpl=np.ones(n)
@@ -268,6 +323,7 @@ def _formats():
             np.save(folder / "J_regressor_h36m.npy", np.ones((17, 6890))),
             folder / "J_regressor_h36m.npy",
         )[1],
+        "regressor/pickle": _pickle("SMPL_to_J19.pkl", np.ones((19, 6890))),
         "3dpw": _pickle("walk.pkl", _sequence()),
         "3dpw/folder": _several("sequenceFiles", _pickle("walk.pkl", _sequence())),
         "phalp": _pickle("demo.pkl", _tracks(), 3),
@@ -322,6 +378,9 @@ def _formats():
             "model.pt", {f"{a}.{b}": np.ones((9, 9)) for a in layers for b in ("weight", "bias")}
         ),
         "scorehmr-weights": _torch("deep.pt", {"ema_model.model.init_mlp.weight": np.ones((9, 9))}),
+        "stcformer-weights": _torch(
+            "model.pth", {"module.stcformer.stc_block.0.stc_att.qkv.weight": np.ones((9, 9))}
+        ),
         "pare-statistics": _npz(
             "stats.npz", pose_feats_mean=np.zeros(3072), pose_feats_std=np.ones(3072)
         ),

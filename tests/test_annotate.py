@@ -9,7 +9,7 @@ import tiny
 
 from diffjax import annotate, config
 from diffjax.data import records
-from diffjax.methods import baselines
+from diffjax.methods import map_fit
 from diffjax.pose import Pose, Refined
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
@@ -24,7 +24,7 @@ def people():
 def kit(tmp_path_factory):
     directory = tmp_path_factory.mktemp("kit")
     path, prior = tiny.write_body(directory / "body.npz"), tiny.write_model(directory / "prior.npz")
-    model = baselines.ErrorModel(0.2 * np.eye(82, dtype=np.float32))
+    model = map_fit.ErrorModel(0.2 * np.eye(82, dtype=np.float32))
     return annotate.Kit(path, tiny.bones(), annotate.load_prior(prior, tiny.bones()), model)
 
 

@@ -50,15 +50,6 @@ def test_the_released_network_has_11_307_024_parameters():
     assert _count(betas) == 3_202_976
 
 
-def test_sines_come_first_and_the_last_period_is_reached():
-    t = jnp.asarray([0, 7, 999])
-    found = np.asarray(conditioned.sinusoid(t, 12))
-    np.testing.assert_allclose(found[:, 0], np.sin([0, 7, 999]), atol=1e-4)
-    np.testing.assert_allclose(found[:, 5], np.sin(np.array([0, 7, 999]) / 10000), atol=1e-6)
-    np.testing.assert_allclose(found[:, 11], np.cos(np.array([0, 7, 999]) / 10000), atol=1e-6)
-    assert conditioned.sinusoid(jnp.asarray(3), 7).shape == (7,)
-
-
 def test_gelu_is_exact_and_ends_every_block(golden):
     """With weights of 0 but a last bias b, a block adds GELU(b), by the error function."""
     block = conditioned.Block(size=2, hidden=3)

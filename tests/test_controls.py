@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from diffjax.methods import baselines, controls
+from diffjax.methods import controls, map_fit
 
 STARTS, PEOPLE = 5, 6
 
@@ -58,7 +58,7 @@ def test_start_0_is_the_estimate_bit_for_bit(moves, rng):
     poses = jax.jit(controls.apply_moves)(estimate, moves.at[0].set(1.0))
     assert np.asarray(poses.rotations[0]).tobytes() == np.asarray(estimate.rotations).tobytes()
     assert np.asarray(poses.betas[0]).tobytes() == np.asarray(estimate.betas).tobytes()
-    wanted = baselines.move(estimate, moves[3])
+    wanted = map_fit.move(estimate, moves[3])
     np.testing.assert_allclose(poses.rotations[3], wanted.rotations, atol=1e-6)
 
 

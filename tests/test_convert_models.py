@@ -93,6 +93,25 @@ def test_smpls_own_mesh_gets_keypoints_of_face_and_feet(tmp_path, rng):
         assert clean[f"regressor_{name}"].shape == (len(skeleton.KEYPOINT_SETS[name]), 6890)
 
 
+def test_spins_extra_joints_and_hmr2s_44(tmp_path, rng):
+    """SMPL_to_J19.pkl is a pickled array; of the 44, neck and pelvis are SMPL's joints, not halfway ones."""
+    arrays = _smpl_arrays(rng, verts=6890)
+    np.savez(tmp_path / "smpl.npz", **arrays | {"posedirs": np.zeros((6890, 3, 207), np.float32)})
+    j19 = rng.random((19, 6890))
+    (tmp_path / "SMPL_to_J19.pkl").write_bytes(pickle.dumps(j19, 2))
+    clean = smpl.convert_smpl(
+        tmp_path / "smpl.npz", {"j19": tmp_path / "SMPL_to_J19.pkl"}, say=_silent
+    )
+    np.testing.assert_allclose(clean["regressor_j19"], j19, rtol=1e-6)
+    all44 = clean["regressor_hmr44"]
+    np.testing.assert_array_equal(all44[25:], clean["regressor_j19"])
+    np.testing.assert_allclose(all44[[1, 8]], arrays["J_regressor"][[12, 0]], atol=1e-7)
+    np.testing.assert_array_equal(all44[0], clean["regressor_openpose25"][0])
+    records.save_arrays(tmp_path / "clean.npz", clean)
+    rows = body.load_regressor(tmp_path / "clean.npz", "scorehmr17")
+    np.testing.assert_allclose(rows, j19[[*range(13), 14, 16, 17, 18]], rtol=1e-6)
+
+
 _BAD_BODIES = {
     "STAR": (lambda a: a.update(posedirs=np.zeros((60, 3, 93))), "STAR's betas live in another"),
     "SMPL-X": (

@@ -8,16 +8,10 @@ import numpy as np
 import pytest
 import sequences
 
-from diffjax import (
-    config,
-    micro_batches,
-    refine,
-    sequence_checkpoint,
-    sequence_refining,
-    sequence_training,
-)
+from diffjax import config, micro_batches, refine
 from diffjax.data import sequence_sets
 from diffjax.methods import d3prefiner
+from diffjax.sequences import refining, store, training
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,7 +37,7 @@ def files(tmp_path_factory):
 def trained(files, tmp_path_factory):
     """A working directory after four steps."""
     workdir = tmp_path_factory.mktemp("run")
-    sequence_training.train_refiner(sequences.run(**files), workdir)
+    training.train_refiner(sequences.run(**files), workdir)
     return workdir
 
 
@@ -103,7 +97,7 @@ def test_flip_averaging_commutes_with_the_mirror():
     model, made = untrained(flip=True), sequences.videos((9,))
     turn = d3prefiner.skeleton.mirror_permutation(d3prefiner.skeleton.keypoint_set(made.joint_set))
     y, p = jnp.asarray(made.estimate3d), jnp.asarray(made.poses2d)
-    flip = d3prefiner.sequence_baselines.flip
+    flip = d3prefiner.mirroring.flip
     straight = flip(d3prefiner.refine(model, y, p), turn)
     np.testing.assert_allclose(
         d3prefiner.refine(model, flip(y, turn), flip(p, turn)), straight, atol=1e-5
@@ -113,8 +107,8 @@ def test_flip_averaging_commutes_with_the_mirror():
 def test_training_stopped_and_resumed_has_the_same_bits(files, trained, tmp_path):
     run = sequences.run(**files)
     half = dataclasses.replace(run, train=dataclasses.replace(run.train, steps=2))
-    sequence_training.train_refiner(half, tmp_path)
-    sequence_training.train_refiner(run, tmp_path)
+    training.train_refiner(half, tmp_path)
+    training.train_refiner(run, tmp_path)
     whole, parts = (np.load(directory / "model.npz") for directory in (trained, tmp_path))
     assert set(whole) == set(parts)
     for name in whole:
@@ -122,7 +116,7 @@ def test_training_stopped_and_resumed_has_the_same_bits(files, trained, tmp_path
 
 
 def test_the_directory_and_the_exported_file_hold_one_model(trained):
-    first, second = (sequence_checkpoint.load(p) for p in (trained, trained / "model.npz"))
+    first, second = (store.load(p) for p in (trained, trained / "model.npz"))
     assert first.run == second.run
     jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
     jax.tree.map(np.testing.assert_array_equal, first.noise, second.noise)
@@ -135,8 +129,8 @@ def test_a_run_resumed_as_another_is_refused(files, trained):
         (sequences.run(**files | {"train": files["val"]}), "data.train: wanted"),
     ):
         with pytest.raises(ValueError, match=message):
-            sequence_training.train_refiner(change, trained)
-    sequence_training.train_refiner(sequences.run(**files, iterations=1), trained)
+            training.train_refiner(change, trained)
+    training.train_refiner(sequences.run(**files, iterations=1), trained)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +140,7 @@ def test_a_run_resumed_as_another_is_refused(files, trained):
         {"noise": "shared", "init": "scaled", "normaliser": "mean"},
         {"noise": "residual", "precondition": True},
         {"diffusion": False, "layout": "compat", "structure": "none", "mirror": False},
+        {"network": "frames", "loss": "distance", "noise_given": "truth", "real": 0.5},
     ],
 )
 def test_every_setting_trains_and_refines(changes, files, tmp_path):
@@ -153,13 +148,11 @@ def test_every_setting_trains_and_refines(changes, files, tmp_path):
     run = dataclasses.replace(
         run, train=dataclasses.replace(run.train, steps=2, keep="best", anneal="none")
     )
-    model = sequence_training.train_refiner(run, tmp_path)
+    model = training.train_refiner(run, tmp_path)
     videos = sequence_sets.read(files["test"])
-    refined = sequence_refining.refine_set(model, videos, "test")
+    refined = refining.refine_set(model, videos, "test")
     assert np.isfinite(refined.estimate3d).all()
-    jax.tree.map(
-        np.testing.assert_array_equal, sequence_checkpoint.load(tmp_path).params, model.params
-    )
+    jax.tree.map(np.testing.assert_array_equal, store.load(tmp_path).params, model.params)
 
 
 def test_a_network_learns_the_error_that_the_lifter_makes(files, tmp_path):
@@ -168,9 +161,9 @@ def test_a_network_learns_the_error_that_the_lifter_makes(files, tmp_path):
         run.train, steps=120, batch_size=8, learning_rate=5e-3, steps_per_dispatch=20,
         log_every=60, save_every=120, ema_rates=(0.9,),
     )  # fmt: skip
-    model = sequence_training.train_refiner(dataclasses.replace(run, train=told), tmp_path)
+    model = training.train_refiner(dataclasses.replace(run, train=told), tmp_path)
     made = sequence_sets.read(files["test"])
-    better = sequence_refining.refine_set(model, made, "test").estimate3d
+    better = refining.refine_set(model, made, "test").estimate3d
     before, after = (
         np.linalg.norm(x - made.truth3d, axis=-1).mean() for x in (made.estimate3d, better)
     )
@@ -186,6 +179,86 @@ def test_a_set_goes_to_a_refined_set_through_refine(files, trained, tmp_path):
     assert not after.estimate3d[:, 0].any()
     again = refine.refine_file(run, files["test"], tmp_path / "again.npz", workdir=trained)
     assert again.partition(":")[2] == said.partition(":")[2]
+
+
+def test_a_killed_refinement_goes_on_to_the_same_bits(files, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(refining, "_CALLS", 1)
+    monkeypatch.setattr(d3prefiner, "_CHUNK", 7)  # 4 windows of stride 4 beside 3: 16 rows.
+    run, refine_rows, spans = sequences.run(**files), d3prefiner.refine_rows, []
+    refine.refine_file(run, files["test"], tmp_path / "whole.npz", workdir=trained)
+
+    def killed_at(row):
+        def some(*arguments):
+            if arguments[4] == row:
+                raise KeyboardInterrupt
+            spans.append(arguments[4:6])
+            return refine_rows(*arguments)
+
+        monkeypatch.setattr(d3prefiner, "refine_rows", some)
+        return refine.refine_file(run, files["test"], tmp_path / "x.npz", workdir=trained)
+
+    with pytest.raises(KeyboardInterrupt, match="after 32 of 64 frames"):
+        killed_at(32)
+    other = sequences.run(**files, iterations=1)
+    with pytest.raises(ValueError, match=r"sequence.iterations 2 then, 1 now"):
+        refine.refine_file(other, files["test"], tmp_path / "x.npz", workdir=trained)
+    assert "64 frames" in killed_at(-1)
+    assert spans == [(0, 16), (16, 32), (32, 48), (48, 64)]
+    whole, parts = (np.load(tmp_path / f"{name}.npz")["estimate3d"] for name in ("whole", "x"))
+    np.testing.assert_array_equal(whole, parts)
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("window", [81, 243])
+def test_long_windows_are_padded_with_the_ends_and_blended(window):
+    """Against windows cut, padded and blended one by one."""
+    lengths = (1, window // 2, 2 * window + 7)
+    model, made = untrained(window=window, width=8), sequences.videos(lengths)
+    y, p = made.estimate3d, made.poses2d
+    better = d3prefiner.refine_sequences(model, y, p, lengths)
+    once = jax.jit(lambda y, p: d3prefiner.refine(model, y, p))
+    ramp = np.minimum(np.arange(window) + 1, window - np.arange(window))
+    for end, length in zip(np.cumsum(lengths), lengths):
+        begin, wanted, total = end - length, 0.0, 0.0
+        step, spare = window // 2, max(window - length, 0)
+        for first in sorted({*range(0, length - window, step), max(length - window, 0)}):
+            at = first - spare // 2 + np.arange(window)
+            rows = begin + np.clip(at, 0, length - 1)
+            weight = np.zeros((length, 1, 1))
+            inside = (at >= 0) & (at < length)
+            weight[at[inside], 0, 0] = ramp[inside]
+            full = np.zeros((length, 17, 3))
+            full[at[inside]] = np.asarray(once(jnp.asarray(y[rows]), jnp.asarray(p[rows])))[inside]
+            wanted, total = wanted + weight * full, total + weight
+        np.testing.assert_allclose(better[begin:end], wanted / total, atol=1e-5)
+
+
+@pytest.mark.parametrize("window", [81, 243])
+def test_long_windows_train_with_remat_bfloat16_and_jaxs_attention(window, tmp_path):
+    sequence_sets.write(tmp_path / "train.npz", sequences.videos((window, window + 3)))
+    how = {"remat": True, "dtype": "bfloat16", "attention": "xla", "flip": True}
+    run = sequences.run(str(tmp_path / "train.npz"), window=window, width=8, **how)
+    run = dataclasses.replace(run, train=dataclasses.replace(run.train, steps=2, batch_size=2))
+    # Slopes of JAX's own attention mix types.
+    with jax.numpy_dtype_promotion("standard"):
+        model = training.train_refiner(run, tmp_path / "run")
+    assert {x.dtype for x in jax.tree.leaves(model.params)} == {jnp.dtype("float32")}
+    plain = dict.fromkeys(("remat", "flip"), False) | {"dtype": "float32", "attention": "auto"}
+    now = refining.with_settings(model, dataclasses.replace(run.sequence, **plain)).run.sequence
+    assert (now.remat, now.dtype, now.attention, now.flip) == (False, "float32", "auto", False)
+    made = sequences.videos((window + 9,))
+    refined = refining.refine_set(model, made, "test")
+    assert np.isfinite(refined.estimate3d).all()
+    assert refined.estimate3d.dtype == np.float32
+
+
+def test_attention_of_a_gpu_is_refused_elsewhere():
+    with pytest.raises(ValueError, match=r"sequence\.dtype: wanted bfloat16 for attention cudnn"):
+        sequences.run(attention="cudnn")
+    if jax.default_backend() != "gpu":
+        told = sequences.run(attention="cudnn", dtype="bfloat16").sequence
+        with pytest.raises(ValueError, match="wanted a GPU for cudnn"):
+            d3prefiner.network_of(told, "h36m17")
 
 
 def test_what_does_not_fit_a_checkpoint_is_refused(files, trained, tmp_path):
@@ -206,7 +279,7 @@ def test_what_does_not_fit_a_checkpoint_is_refused(files, trained, tmp_path):
         refine.refine_file(run, files["test"], sequence_sets.Path(files["test"]), workdir=trained)
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     with pytest.raises(ValueError, match="wanted a sequence refiner"):
-        sequence_checkpoint.load(tmp_path / "other.npz")
+        store.load(tmp_path / "other.npz")
 
 
 def test_a_truth_less_set_is_refined_but_not_trained_on(trained, tmp_path):
@@ -216,7 +289,7 @@ def test_a_truth_less_set_is_refined_but_not_trained_on(trained, tmp_path):
     path = str(tmp_path / "blind.npz")
     assert "joints moved by" in refine.refine_file(run, path, tmp_path / "x.npz", workdir=trained)
     with pytest.raises(ValueError, match="truth3d: wanted the true 3D to train on"):
-        sequence_training.train_refiner(sequences.run(train=path), tmp_path / "run")
+        training.train_refiner(sequences.run(train=path), tmp_path / "run")
 
 
 def test_gaps_are_filled_where_the_run_says_so(trained, tmp_path):
@@ -247,3 +320,26 @@ def test_settings_that_make_no_sense_are_refused(changes, message):
 def test_a_run_of_sequences_survives_its_json():
     run = sequences.run(noise="ar1")
     assert config.from_json(config.to_json(run)) == run
+
+
+def test_errors_are_real_drawn_or_both():
+    made = sequences.videos((9,) * 40)
+    y, p, x_0 = (
+        jnp.asarray(a).reshape(40, 9, 17, -1) for a in (made.estimate3d, made.poses2d, made.truth3d)
+    )
+    shares = []
+    for real in (0.0, 0.5, 1.0):
+        model = untrained(noise="ar1", real=real)
+        drawn = d3prefiner.draw_errors(jax.random.key(0), model, y, p, x_0)
+        shares.append(float(jnp.mean(jnp.all(drawn == y - x_0, (1, 2, 3)))))
+    assert shares[0] == 0.0
+    assert 0.2 < shares[1] < 0.8
+    assert shares[2] == 1.0
+
+
+def test_without_points_the_2d_changes_nothing():
+    model, made = untrained(points=False), sequences.videos((9,))
+    y, p = jnp.asarray(made.estimate3d), jnp.asarray(made.poses2d)
+    np.testing.assert_array_equal(
+        d3prefiner.refine(model, y, p), d3prefiner.refine(model, y, 2.0 * p)
+    )

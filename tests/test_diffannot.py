@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from diffjax import energies, metrics, pose, schedule, search, skeleton
-from diffjax.methods import baselines, diffannot
+from diffjax.methods import diffannot, map_fit
 from diffjax.pose import Pose
 
 SCHEDULE = schedule.make_schedule("linear", 1000)
@@ -46,14 +46,14 @@ def guided(estimate, evidence, keypoints, strength=4.0, rounds=20):
 
 
 def fast(estimate, evidence, keypoints):
-    model = baselines.ErrorModel(0.3 * np.eye(82, dtype=np.float32))
+    model = map_fit.ErrorModel(0.3 * np.eye(82, dtype=np.float32))
     how = {"prior_weight": jnp.float32(1e-2), "width": jnp.float32(0.2)}
     return diffannot.refine_jit(estimate, evidence, keypoints, model, mode="fast", **how)
 
 
 def near(truth, rng, off=0.1):
     delta = jnp.asarray(rng.normal(size=(*truth.betas.shape[:-1], 82)) * off, jnp.float32)
-    return baselines.move(truth, delta)
+    return map_fit.move(truth, delta)
 
 
 def assert_valid(people):

@@ -8,10 +8,10 @@ import pytest
 from diffjax import schedule as noising
 from diffjax import windows
 from diffjax.methods import (
+    baselines,
     conditional_noise,
     error_normaliser,
     error_statistics,
-    sequence_baselines,
 )
 from diffjax.methods import error_diffusion as diffusion
 
@@ -240,8 +240,7 @@ def test_a_network_that_says_the_conditional_mean_is_the_linear_baseline(rng):
 
         return windows.over_windows(refiner, cut, y, p, expected)
 
-    y, p = jnp.asarray(y), jnp.asarray(p)
-    baseline = sequence_baselines.linear_gaussian(model, y, p)
+    baseline = baselines.linear_gaussian(model)(y, p, np.zeros(65, int))
     np.testing.assert_allclose(video(y, p), baseline, atol=1e-4)
     assert np.abs(baseline - y).max() > 0.01
 
@@ -262,3 +261,17 @@ def test_unknown_names_are_refused(rng):
         error_normaliser.fit(statistics(rng, 0.0), "median")
     with pytest.raises((ValueError, TypeError), match="init"):
         diffusion.refine(lambda x_t, p, t: x_t, process(), poses(rng), flat(rng), init="noise")
+
+
+def test_the_distance_is_in_metres_and_of_frames_that_count(rng):
+    x_0, error = poses(rng, (2,)), poses(rng, (2,))
+    weight = jnp.asarray([[1.0, 1, 0, 0, 0], [1.0, 1, 1, 1, 1]])
+    off = jnp.zeros_like(error).at[:, :2, 1:].set(jnp.asarray([0.3, 0.0, 0.4]))
+
+    def predict(x_t, p, t):
+        return error + off
+
+    each = diffusion.loss(
+        predict, process(), x_0, error, flat(rng, (2,)), jnp.asarray([3, 49]), weight, "distance"
+    )
+    np.testing.assert_allclose(each, [0.5 * 3 / 4, 0.5 * 3 / 4 * 2 / 5], rtol=1e-3)

@@ -95,6 +95,25 @@ def test_gendered_truth_is_judged_by_its_cached_joints(path, people):
     np.testing.assert_allclose(scores(path, gendered, truth(people)).mpjpe_mm, 10.0, rtol=1e-3)
 
 
+def test_scorehmrs_fourteen_are_centred_on_a_pelvis_that_does_not_count(path, people, tmp_path):
+    with np.load(path) as stored:
+        j19 = np.eye(24)[np.arange(19) + 3]
+        np.savez(tmp_path / "body.npz", **stored, regressor_j19=j19)
+    judge = evaluate.make_judge(str(tmp_path / "body.npz"), people, "scorehmr14")
+    known = evaluate.truth_of(judge, people)
+    found = evaluate.score(judge, Pose(people.pred_pose, people.pred_betas), known, chunk=4)
+    pred = evaluate.joints_of(judge, Pose(people.pred_pose, people.pred_betas))
+    ours, theirs = (x - x[:, 14:15] for x in (np.asarray(pred), known.joints[..., :3]))
+    wanted = 1000 * np.linalg.norm(ours - theirs, axis=-1)[:, :14].mean(-1)
+    np.testing.assert_allclose(found.mpjpe_mm, wanted, rtol=1e-3)
+    moved = known.joints.copy()
+    moved[:, 14, 0] += 0.1
+    again = evaluate.score(
+        judge, Pose(people.pred_pose, people.pred_betas), known._replace(joints=moved), chunk=4
+    )
+    np.testing.assert_allclose(again.pa_mpjpe_mm, found.pa_mpjpe_mm, rtol=1e-3)
+
+
 def test_the_shape_of_another_body_is_no_truth(path, people):
     """Betas of the female body mean nothing to the neutral one."""
     gendered = dataclasses.replace(people, gender=np.array(["female"] * 7))

@@ -73,3 +73,21 @@ def test_a_clip_is_filmed_alike_whatever_others_there_are(keypoints, rng):
     assert len(beside[0].p) == 125  # 300 frames at 120 Hz, at 50 Hz.
     again = filmed.film([one], keypoints, seed=4)
     assert np.nanmax(np.abs(again[0].p - alone[0].p)) > 0.01
+
+
+def test_takes_are_other_bodies_before_other_cameras(keypoints, rng):
+    clips = [clip(rng, name="walk"), clip(rng, name="run")]
+    made = filmed.takes(clips, 2)
+    assert [c.name for c in made] == ["walk", "run", "walk_take1", "run_take1"]
+    first, _, second, other = (c.motion.betas for c in made)
+    assert first.any()
+    np.testing.assert_array_equal(second, other)  # One body a subject and take.
+    assert np.abs(first - second).max() > 0.1
+    videos = filmed.film(made[::2], keypoints, detector=filmed.PERFECT)
+    assert np.abs(videos[0].x - videos[4].x).max() > 0.1
+
+
+def test_a_known_body_is_not_drawn(rng):
+    known = clip(rng)
+    known = known._replace(motion=known.motion._replace(betas=np.full(10, 0.5, np.float32)))
+    assert all((c.motion.betas == 0.5).all() for c in filmed.takes([known], 3))

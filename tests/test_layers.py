@@ -7,32 +7,32 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / "diffjax"
 FLOORS = """
-rotations skeleton camera unpickle kinematics skinning segments windows tracks micro_batches
-config schedule body metrics devices criss_cross
+rotations skeleton camera unpickle kinematics skinning segments windows tracks micro_batches raster
+config schedule body metrics devices criss_cross step_embedding
 pose sampling chunks
 search energies guidance losses denoisers joint_limits smoothing descent
 methods supervision
 frontends
 data checkpoint
-convert simulate annotate plots motion_sets sequence_checkpoint
-evaluate demo fitting sequence_lifting
-fit_signals
-refine_groups sequence_scores sequence_sources
-sequence_refining sequence_examples
+convert simulate annotate plots motion_sets feed
+evaluate demo fitting drawing
+fit_signals objective loop draw_people
+refine_groups train draw
+sequences
 refine
-choosing objective
+choosing
 contest
 report
-sweep train ablation
-tune sequence_training
-sequence_contest
+sweep ablation
+tune
 benchmarks
 """.strip().splitlines()
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 ONLY_IN = {
     "torch": ("convert", "benchmarks"),
     "smplx": ("convert", "benchmarks"),
-    "matplotlib": ("plots",),
+    "matplotlib": ("plots", "drawing"),
+    "PIL": ("drawing",),
 }
 MODULES = {path.relative_to(ROOT).with_suffix("").parts: path for path in ROOT.rglob("*.py")}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from diffjax import camera, plots
+from diffjax import camera, plots, raster
 
 # A pyramid, its base at y = 0 and its tip at y = 1; faces run anticlockwise seen from outside.
 VERTICES = np.array([[-1, 0, 1], [1, 0, 1], [1, 0, -1], [-1, 0, -1], [0, 1, 0]], float)
@@ -56,7 +56,7 @@ def test_what_faces_away_is_not_drawn(tmp_path):
 
 
 def test_a_face_lit_from_the_front_is_brighter_than_one_lit_from_behind():
-    toward, away = plots._shade(
+    toward, away = raster.shade(
         np.array([[0.0, 0, 1], [0, 0, -1]]), np.array([[0, 1, 2], [3, 4, 5]]), 6
     )
     assert np.all(toward > away)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 
-from diffjax import checkpoint, config, denoisers, losses, motion_sets, objective, train
+from diffjax import checkpoint, config, denoisers, loop, losses, motion_sets, objective, train
 from diffjax.data import pipeline, records, statistics
 from diffjax.denoisers import conditioned, hoisted, mlp
 
@@ -265,7 +265,7 @@ def test_the_rate_of_an_average_is_itself_without_options():
 
 def test_gradients_are_clipped_before_adam():
     settings = config.Train(clip=1.0, adam_betas=(0.8, 0.99), anneal="none")
-    optimiser = train.make_optimiser(settings)
+    optimiser = loop.make_optimiser(settings)
     grads = {"a": jnp.asarray([3.0, 0.0]), "b": jnp.asarray([4.0])}
     with jax.numpy_dtype_promotion("standard"):
         _, state = optimiser.update(grads, optimiser.init(grads), grads)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diffjax import criss_cross, skeleton
-from diffjax.denoisers import conditioned, sequence, stcformer_weights
+from diffjax.denoisers import sequence, stcformer_weights
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 SMALL = {"width": 16, "heads": 2}
@@ -113,6 +113,20 @@ def test_remat_changes_memory_alone():
     )
 
 
+@pytest.mark.parametrize("frames", [5, criss_cross.SHORT + 2])
+def test_attention_is_the_same_whoever_computes_it(frames):
+    q, k, v = (normal(2, frames, 2, 4, seed=i) for i in range(3))
+    valid = jnp.arange(frames)[None] < jnp.asarray([[frames], [3]])
+
+    def of(by):
+        attend = lambda *qkv: criss_cross.attend(*qkv, 0.5, valid, by)  # noqa: E731
+        slope = jax.grad(lambda *qkv: jnp.sum(attend(*qkv) ** 2), (0, 1, 2))
+        return jax.jit(lambda *qkv: (attend(*qkv), slope(*qkv)))(q, k, v)
+
+    for by in ("auto", "xla"):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), of(by), of("own"))
+
+
 def test_bfloat16_stays_near():
     x, poses2d, t = normal(2, 6, 17, 3), normal(2, 6, 17, 2), jnp.asarray([3, 9])
     exact, near = (denoiser(dtype=dtype)(x, poses2d, t) for dtype in (None, jnp.bfloat16))
@@ -138,11 +152,6 @@ def test_steps_become_a_table():
     found = apply(variables, x, poses2d, table[t], method="from_features")
     wanted = apply(variables, x, poses2d, t)
     np.testing.assert_allclose(found, wanted, atol=1e-6)
-
-
-def test_sinusoid_is_that_of_scorehmr():
-    t = jnp.asarray([0, 7, 49])
-    np.testing.assert_allclose(sequence.sinusoid(t, 12), conditioned.sinusoid(t, 12), atol=1e-5)
 
 
 def test_the_lifter_lifts_and_at_depth_zero_knows_one_joint():
@@ -238,12 +247,17 @@ def test_other_checkpoints_are_refused():
     state = {k: np.zeros(s) for k, s in stcformer_weights._shapes(16, 1, 2).items()}
     of = stcformer_weights.params_of_stcformer
     with pytest.raises(ValueError, match=r"left over: \['extra'\]"):
-        of(state | {"extra": np.zeros(3)}, heads=2)
-    with pytest.raises(ValueError, match=r"field pose_emb\.weight"):
+        of(state | {"extra": np.zeros(3)})
+    with pytest.raises(ValueError, match=r"fields pose_emb\.weight and"):
         of({"head.weight": np.zeros(3)})
+    with pytest.raises(ValueError, match="every weight once"):
+        of(state | {"module.pose_emb.weight": state["pose_emb.weight"]})
+    odd = {"stcformer.stc_block.0.stc_att.emb.weight": np.zeros((5, 3))}
+    with pytest.raises(ValueError, match=r"emb\.weight: wanted .* found \(16, 2\) and \(5, 3\)"):
+        of(state | odd)
     del state["stcformer.stc_block.0.stc_att.proj.bias"]
     with pytest.raises(ValueError, match=r"missing: \['stcformer.stc_block.0.stc_att.proj.bias'\]"):
-        of(state, heads=2)
+        of(state)
 
 
 def test_wrong_joints_and_widths_are_refused():

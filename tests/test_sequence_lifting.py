@@ -10,9 +10,10 @@ import pytest
 import sequences
 import tiny
 
-from diffjax import config, refine, sequence_contest, sequence_lifting, sequence_sources
-from diffjax.data import filmed, motion, sequence_sets, splits
+from diffjax import config, refine
+from diffjax.data import filmed, motion, records, sequence_sets, splits
 from diffjax.frontends import stcformer
+from diffjax.sequences import contest, lifting, sources
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 SMALL = stcformer.Settings(window=5, width=8, depth=1, heads=2, steps=25, batch=4)
@@ -25,26 +26,26 @@ def few(monkeypatch):
     monkeypatch.setattr(
         splits, "generated_clips", lambda part: motion.generate(0, people[part], 1, 1.0)
     )
-    monkeypatch.setattr(sequence_lifting, "_EVERY", dict.fromkeys(people, 1))
+    monkeypatch.setattr(lifting, "_EVERY", dict.fromkeys(people, 1))
     monkeypatch.setattr(stcformer.Settings, "__new__", lambda kind, *a, **b: SMALL)
 
 
 def test_each_training_subject_is_lifted_by_who_never_saw_it(monkeypatch):
     seen = []
-    real = sequence_lifting._train
+    real = lifting._train
 
     def train(seed, videos, *rest):
         seen.append(set(videos.subject))
         return real(seed, videos, *rest)
 
-    monkeypatch.setattr(sequence_lifting, "_train", train)
+    monkeypatch.setattr(lifting, "_train", train)
     made = dataclasses.replace(sequences.videos((20, 20, 20), subjects=3), estimate3d=None)
-    lifted = sequence_lifting.cross_fitted(made, SMALL, folds=3)
+    lifted = lifting.cross_fitted(made, SMALL, folds=3)
     assert sorted(map(sorted, seen)) == [["s0", "s1"], ["s0", "s2"], ["s1", "s2"]]
     assert np.abs(lifted.estimate3d).max((1, 2)).min() > 0
     assert not lifted.estimate3d[:, 0].any()
     with pytest.raises(ValueError, match="cross-fitting: wanted 2 or more"):
-        sequence_lifting.cross_fitted(sequences.videos((20,), subjects=1), SMALL)
+        lifting.cross_fitted(sequences.videos((20,), subjects=1), SMALL)
 
 
 def test_a_lifter_learns_and_is_kept(tmp_path):
@@ -56,7 +57,7 @@ def test_a_lifter_learns_and_is_kept(tmp_path):
         jax.random.key(0), told, made.poses2d, made.truth3d, sizes, lambda *x: said.append(x)
     )
     assert said[-1][1] < 0.5 * said[0][1]
-    stcformer.save(tmp_path / "lifter.npz", lifter)
+    records.save_arrays(tmp_path / "lifter.npz", stcformer.arrays_of(lifter))
     back = stcformer.load(tmp_path / "lifter.npz")
     first, second = (stcformer.predict(x, made.poses2d, sizes) for x in (lifter, back))
     np.testing.assert_array_equal(first, second)
@@ -65,7 +66,7 @@ def test_a_lifter_learns_and_is_kept(tmp_path):
         stcformer.load(tmp_path / "other.npz")
     other = dataclasses.replace(made, joint_set="h36m17_native")
     with pytest.raises(ValueError, match=r"wanted h36m17_native .* found h36m17"):
-        sequence_lifting.with_estimates(other, lifter)
+        lifting.with_estimates(other, lifter)
 
 
 def test_what_the_lifter_sees_does_not_change_with_place_and_size(rng):
@@ -83,7 +84,7 @@ def test_generated_motion_goes_to_a_refined_set_and_a_table(few, tmp_path):
     )
     names = ("residual network", "D3PRefiner")
     said = []
-    rows = sequence_contest.contest(run, workdir, seeds=2, names=names, say=said.append)
+    rows = contest.contest(run, workdir, seeds=2, names=names, say=said.append)
     kept = {p.name for p in (workdir / "sequences").iterdir()}
     assert kept == {"train.npz", "val.npz", "test.npz", "lifter.npz"}
     train, test = (
@@ -108,8 +109,8 @@ def test_generated_motion_goes_to_a_refined_set_and_a_table(few, tmp_path):
 def test_the_demo_is_made_once(few, tmp_path, monkeypatch):
     body = tiny.write_body(tmp_path / "body.npz")
     run = config.Run(mode="d3prefiner", data=config.Data(body=body))
-    first = sequence_sources.open_set(run, "demo", "val", tmp_path)
-    monkeypatch.setattr(sequence_sources, "make_demo", None)
-    second = sequence_sources.open_set(run, "demo", "val", tmp_path)
+    first = sources.open_set(run, "demo", "val", tmp_path)
+    monkeypatch.setattr(sources, "make_demo", None)
+    second = sources.open_set(run, "demo", "val", tmp_path)
     np.testing.assert_array_equal(first.estimate3d, second.estimate3d)
     assert first.joint_set == filmed.SET

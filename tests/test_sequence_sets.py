@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sequences
 
-from diffjax.data import filmed, pose_sequences, sequence_sets
+from diffjax.data import filmed, pose_sequences, sequence_checks, sequence_sets
 
 
 def test_what_is_written_comes_back(tmp_path):
@@ -38,6 +38,10 @@ def test_pixels_with_their_image_become_normalised_2d():
         sequence_sets.from_arrays(dict(fields), "set")
 
 
+def _gap(fields, row=7):
+    return np.where(np.arange(len(fields["frame"])) == row, np.nan, 0.0)[:, None, None]
+
+
 def _cut(x, rows=40):
     return x[:rows]
 
@@ -56,6 +60,9 @@ SPOILT = {
     "name": (lambda f: {"estimates3d": f["estimate3d"]}, "did you mean estimate3d"),
     "text": (lambda f: {"subject": f["frame"]}, "subject: wanted one text a row"),
     "fps": (lambda f: {"fps": -1.0}, "fps: wanted frames a second"),
+    "no number": (lambda f: {"fps": np.array("fast")}, "fps: wanted frames a second"),
+    "nothing": (lambda f: {k: f[k][:0] for k in sequence_checks.FIELDS}, "frame: wanted a frame"),
+    "truth": (lambda f: {"truth3d": f["truth3d"] + _gap(f)}, "NaN in row 7; leave such frames out"),
 }
 
 
@@ -82,7 +89,7 @@ def test_gaps_are_refused_or_filled_from_the_neighbours(name):
     fields = sequences.arrays(made)
     fields[name] = fields[name].copy()
     fields[name][5] = np.nan
-    with pytest.raises(ValueError, match=re.escape("gaps='fill'")):
+    with pytest.raises(ValueError, match=re.escape("--sequence.gaps fill")):
         sequence_sets.from_arrays(dict(fields), "file.npz")
     filled = getattr(sequence_sets.from_arrays(fields, "file.npz", "fill"), name)
     middle = 0.5 * (getattr(made, name)[4] + getattr(made, name)[6])

@@ -8,7 +8,7 @@ import pytest
 from diffjax import body, pose, rotations, simulate
 from diffjax.data import amass, moments, motion, records, splits, synthetic
 from diffjax.frontends import keypoint_hmr
-from diffjax.methods import baselines
+from diffjax.methods import map_fit
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_the_covariance_of_a_known_error_is_that_error_squared(rng):
     true = _random_people(rng, 5)
     turn = jnp.zeros((24, 3)).at[4, 1].set(0.3)
     off = true.rotations @ rotations.matrix_from_axis_angle(-turn)
-    covariance = baselines.residual_covariance(pose.Pose(off, true.betas - 0.5), true)
+    covariance = map_fit.residual_covariance(pose.Pose(off, true.betas - 0.5), true)
     assert covariance.shape == (82, 82)
     expected = np.zeros(82)
     expected[4 * 3 + 1], expected[72:] = 0.3, 0.5

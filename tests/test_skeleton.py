@@ -8,7 +8,8 @@ from diffjax import skeleton
 @pytest.mark.parametrize("name", skeleton.KEYPOINT_SETS)
 def test_a_set_has_the_size_of_its_name_and_no_duplicates(name):
     names = skeleton.KEYPOINT_SETS[name]
-    assert len(names) == len(set(names)) == int("".join(c for c in name if c.isdigit())[-2:])
+    assert len(names) == len(set(names))
+    assert sum(skeleton.counted(name)) == int("".join(c for c in name if c.isdigit())[-2:])
 
 
 @pytest.mark.parametrize("name", skeleton.KEYPOINT_SETS)
@@ -49,6 +50,27 @@ def test_the_upper_neck_of_25b_is_nobodys_neck():
     assert skeleton.keypoint_map("openpose25b", "coco17") == tuple(range(17))
     feet = skeleton.keypoint_map("openpose25b", "halpe26")[20:]
     assert feet == (19, 22, 20, 23, 21, 24)
+
+
+def test_scorehmrs_sets_are_the_indices_of_its_44_joints():
+    """KEYPOINT_LIST of its datasets.yaml; PELVIS_IND is 39, hips are 27 and 28."""
+    names = skeleton.KEYPOINT_SETS
+    all44 = [name.removesuffix("_extra") for name in names["hmr44"]]
+    assert all44 == [*names["openpose25"], *names["j19"]]
+    assert all44[39] == "pelvis"
+    assert all44[27:29] == ["right_hip", "left_hip"]
+    fourteen, seventeen = [*range(25, 38), 43], [*range(25, 38), 39, 41, 42, 43]
+    counted = [n for n, yes in zip(names["scorehmr14"], skeleton.counted("scorehmr14")) if yes]
+    assert [all44[i] for i in fourteen] == counted
+    assert tuple(all44[i] for i in seventeen) == names["scorehmr17"]
+
+
+def test_scorehmrs_sets_are_centred_on_the_pelvis_and_others_on_the_hips():
+    assert skeleton.root_of("h36m17") == (1, 4)
+    assert skeleton.root_of("j19") == (14,)
+    assert skeleton.root_of("scorehmr14") == (14,)
+    assert skeleton.root_of("scorehmr17") == (13,)
+    assert skeleton.counted("h36m17") == (True,) * 17
 
 
 def test_an_unknown_set_is_refused_with_the_known_ones():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from diffjax import body, checkpoint, config, objective, pose, rotations, skeleton, train
+from diffjax import body, checkpoint, config, feed, objective, pose, rotations, skeleton, train
 from diffjax.data import pipeline, records
 
 CONFIGS = [
@@ -156,7 +156,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(files, tmp_path, monkeypatc
 
     def interrupting(*args):
         batches = taken(*args)
-        monkeypatch.setattr(train, "_stack", stack(batches))
+        monkeypatch.setattr(feed, "_stack", stack(batches))
         return batches
 
     def stack(batches):
@@ -166,13 +166,13 @@ def test_a_signal_saves_and_the_same_command_goes_on(files, tmp_path, monkeypatc
 
         return give
 
-    real = train._stack
+    real = feed._stack
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "batches", interrupting)
         with pytest.raises(KeyboardInterrupt, match="step 2 is saved"):
             train.train(run, tmp_path / "parts")
         patch.undo()
-    monkeypatch.setattr(train, "_stack", real)
+    monkeypatch.setattr(feed, "_stack", real)
     train.train(run, tmp_path / "parts")
     same_state(run, tmp_path / "whole", tmp_path / "parts")
     assert [entry["step"] for entry in logged(tmp_path / "parts")] == [0, 4]
@@ -211,11 +211,11 @@ def test_preparing_counts_as_waiting_only_where_the_devices_are_through(files):
     run = small(files)
     task = objective.make_task(run)
     rows = np.arange(PEOPLE, dtype=np.int32)
-    feed = train.Feed(run.train, task.examples, pipeline.batches(rows, 8, 0))
-    feed.prepare(0, Answer(ready=False))
-    assert feed.waiting() == 0.0
-    feed.prepare(2, Answer(ready=True))
-    assert 0.0 < feed.waiting() <= 1.0
+    stacks = feed.Feed(run.train, task.examples, pipeline.batches(rows, 8, 0))
+    stacks.prepare(0, Answer(ready=False))
+    assert stacks.waiting() == 0.0
+    stacks.prepare(2, Answer(ready=True))
+    assert 0.0 < stacks.waiting() <= 1.0
 
 
 def test_a_state_is_the_callers_before_and_after_a_run(files, tmp_path):

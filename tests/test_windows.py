@@ -79,6 +79,21 @@ def test_a_long_video_takes_one_compilation_and_bounded_memory(rng):
     assert sum(done) == len(plan.first)
 
 
+@pytest.mark.parametrize("time", [1, 7, 81])
+def test_rows_in_pieces_are_those_of_the_whole(time, rng):
+    lengths = (40, 1, 150, 9)
+    plan = windows.plan(lengths, time)
+    x = rng.normal(size=(200, 2)).astype(np.float32)
+    smooth = lambda y: np.cumsum(y, 1)  # noqa: E731
+    whole, parts = windows.over_batches(smooth, plan, x, size=3), []
+    for first, end in ((0, 1), (1, 40), (40, 77), (77, 200)):
+        part, low, high = windows.touching(plan, first, end)
+        assert high - low <= end - first + 2 * time
+        some = windows.over_batches(smooth, part, x[low:high], size=3)
+        parts.append(some[first - low : end - low])
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
 def test_a_video_is_one_compiled_call(rng):
     plan = windows.plan((40, 25), 9)
     x, p = (jnp.asarray(rng.normal(size=(65, 4, d)), jnp.float32) for d in (3, 2))

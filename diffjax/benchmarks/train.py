@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax import body, config, denoisers, objective, rotations, train
+from diffjax import body, config, denoisers, feed, loop, objective, rotations, train
 from diffjax.benchmarks import timing
 from diffjax.data import pipeline, records
 
@@ -112,8 +112,8 @@ class _Ours:
         self.steps = run.train.steps_per_dispatch
         rows = np.arange(len(task.examples.x_0), dtype=np.int32)
         self.batches = pipeline.batches(rows, run.train.batch_size, run.train.seed)
-        self.feed = train.Feed(run.train, task.examples, self.batches)
-        self.dispatch = train.make_dispatch(train.make_step(run, task))
+        self.feed = feed.Feed(run.train, task.examples, self.batches)
+        self.dispatch = loop.make_dispatch(train.make_step(run, task), objective.Terms)
         self.state = jax.tree.map(jnp.copy, train.init_state(run, task))
         self.feed.prepare(0)
 
@@ -213,7 +213,7 @@ def _peer(name: str, run: config.Run, task: objective.Task, case: Case) -> Calla
     check_same(run, task, network, loss, data)
     if name == _PEERS[1]:
         loss: Any = torch.compile(loss)
-    loop = torch_train.Loop(
+    torch_loop = torch_train.Loop(
         network,
         loss,
         data,
@@ -223,8 +223,8 @@ def _peer(name: str, run: config.Run, task: objective.Task, case: Case) -> Calla
         usual=usual,
     )
     torch.manual_seed(0)
-    loop(1)  # Here torch.compile compiles, or fails.
-    return lambda: loop(run.train.steps_per_dispatch)
+    torch_loop(1)  # Here torch.compile compiles, or fails.
+    return lambda: torch_loop(run.train.steps_per_dispatch)
 
 
 def check_same(

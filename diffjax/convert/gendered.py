@@ -43,7 +43,7 @@ def rest_pelvis(
         template, dirs = np.asarray(model.joint_template[0]), np.asarray(model.joint_dirs[0])
         return template + people["betas"][index] @ dirs.T
 
-    return _by_row(people["gender"], models, pelvis, where)
+    return by_row(people["gender"], models, pelvis, where)
 
 
 def have_protocol_joints(models: Mapping[str, Path], regressor: str | Path | None) -> bool:
@@ -70,13 +70,13 @@ def protocol_joints(
         model = pairing.keypoint_model(path, regressor)
         return pairing.pose_rows(model, fields["pose"][index], fields["betas"][index])
 
-    points = _by_row(fields["gender"], models, joints, where)
+    points = by_row(fields["gender"], models, joints, where)
     chosen = points[:, list(skeleton.keypoint_map("h36m17", "h36m14"))]
     placed = rows.with_confidence(chosen + fields["cam_t"][:, None])
     return {"keypoints3d": placed, "keypoints3d_set": "h36m14"}
 
 
-def _by_row(
+def by_row(
     gender: np.ndarray,
     models: Mapping[str, Path],
     function: Callable[[Path, np.ndarray], np.ndarray],

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from diffjax import unpickle
-from diffjax.convert import crops, delivery, image_names, j24, row_numbers
+from diffjax.convert import batched, crops, delivery, image_names, j24, row_numbers
+
+Joints = Literal["auto", "j19"]
+"""What 3D joints are taken: those of the body where there are some; or the 19 extra ones, ScoreHMR's truth."""
 
 
 def convert(
@@ -15,24 +17,54 @@ def convert(
     out: Path,
     estimates: Path | None = None,
     scale_unit: crops.Unit = "auto",
+    entries: batched.Entries | None = None,
+    joints: Joints = "auto",
 ) -> None:
-    """Reads an evaluation .npz of 4D-Humans (HMR2) or ScoreHMR.
+    """Reads an evaluation file of 4D-Humans (HMR2) or ScoreHMR.
 
     Args:
-        source: data/datasets/3dpw_test.npz, coco_val.npz, ...
+        source: data/datasets/3dpw_test.npz, coco_val.npz; 3dpw_test_video.pkl, mannequin.pkl, ...
         out: The annotation set to write, .npz.
         estimates: An annotation set whose people get what this file knows.
         scale_unit: What `scale` counts; auto goes by its values and says which.
+        entries: What an entry of a batched .pkl is: a clip, or an instant seen by several cameras.
+        joints: j19 takes the extra 3D joints, all 19, as the truth that ScoreHMR measures against.
     """
-    fields = read_hmr2_evaluation(source, scale_unit)
+    fields = read_hmr2_evaluation(source, scale_unit, entries=entries, joints=joints)
     delivery.deliver(out, fields, str(source), estimates)
 
 
 def read_hmr2_evaluation(
-    path: str | Path, scale_unit: crops.Unit = "auto", say: Callable[[str], None] = print
+    path: str | Path,
+    scale_unit: crops.Unit = "auto",
+    say: Callable[[str], None] = print,
+    *,
+    entries: batched.Entries | None = None,
+    joints: Joints = "auto",
 ) -> dict[str, Any]:
     """Truth, keypoints and boxes; body_pose holds the root first, `scale` is in pixels."""
-    return fields_of(unpickle.load_npz(path), scale_unit, str(path), say)
+    found, where = batched.load(path, entries, say), str(path)
+    fields = fields_of(found.content, scale_unit, where, say) | found.names
+    return protocol_joints(fields, found.content, where, say) if joints == "j19" else fields
+
+
+def protocol_joints(
+    fields: dict[str, Any], content: dict[str, Any], where: str, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The fields with the extra joints, all 19, as the only truth: joints that are stored, not posed."""
+    name, rows = "extra_keypoints_3d", len(fields["image"])
+    found = {}
+    if name in content:
+        points = row_numbers.points(content[name], name, (19, 4), where, rows)
+        found = j24.select(points, ("j19",), "keypoints3d")
+    if not found:
+        raise ValueError(
+            f"{where}: field {name}: wanted 19 joints, some of them seen, for --joints j19, found none; "
+            "leave --joints out"
+        )
+    if "pose" in fields:
+        say(f"{where}: pose and betas are left out: they would be judged in place of the joints")
+    return {k: v for k, v in fields.items() if k not in ("pose", "betas")} | found
 
 
 def names(content: dict[str, Any], where: str) -> list[Any]:

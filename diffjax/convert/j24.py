@@ -14,6 +14,7 @@ SLOTS: dict[str, tuple[int, ...]] = {
     "coco17": (19, 20, 21, 22, 23, 9, 8, 10, 7, 11, 6, 3, 2, 4, 1, 5, 0),
     "h36m14": tuple(range(14)),
     "lsp14": tuple(range(14)),
+    "j19": tuple(range(19)),
 }
 """Slot of each keypoint of our sets."""
 

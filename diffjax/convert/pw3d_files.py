@@ -115,7 +115,7 @@ def _actor(
 
     frame = np.flatnonzero(entry("campose_valid") > 0)
     camera = shared["cam_poses"][frame]
-    _check_rotations(camera[:, :3, :3], where)
+    check_rotations(camera[:, :3, :3], "cam_poses", where)
     betas = rows.numbers([lists["betas"][person]], f"betas[{person}]", (None,), where)
     if betas.shape[1] < 10:
         raise ValueError(
@@ -147,12 +147,13 @@ def turned(turn: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.einsum("fij,fj->fi", turn, points)
 
 
-def _check_rotations(turn: np.ndarray, where: str) -> None:
+def check_rotations(turn: np.ndarray, name: str, where: str) -> None:
+    """World-to-camera rotations (N, 3, 3) of the frames that are kept."""
     residual = np.abs(turn @ turn.transpose(0, 2, 1) - np.eye(3)).max((1, 2), initial=0.0)
     if not (residual < 1e-3).all() or (np.linalg.det(turn) < 0).any():
         raise ValueError(
-            f"{where}: field cam_poses: wanted rotations where campose_valid is 1, found |R R^T - I| "
-            f"up to {residual.max():.2g}; get the file again"
+            f"{where}: field {name}: wanted rotations in every frame that is valid, found |R R^T - I| up to "
+            f"{residual.max():.2g}; get the file again"
         )
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from diffjax import unpickle
-from diffjax.convert import crops, hmr2_evaluation, image_features, pairing, row_numbers
+from diffjax.convert import batched, crops, hmr2_evaluation, image_features, pairing, row_numbers
 from diffjax.data import records
 
 _SHAPES = {"pred_pose": (24, 3, 3), "pred_betas": (10,), "pred_cam": (3,), "pred_cam_t": (3,)}
@@ -23,19 +22,24 @@ def convert(
     features: Path | None = None,
     shape_features: bool = False,
     allow_mismatch: bool = False,
+    entries: batched.Entries | None = None,
+    joints: hmr2_evaluation.Joints = "auto",
 ) -> None:
     """Reads ScoreHMR's cached HMR2 predictions, and PARE's features beside them.
 
     Args:
-        cache: cache/hmr2b/3dpw_test.npz; or PARE's of a training set, cache/pare/h36m_train_mosh.npz.
+        cache: cache/hmr2b/3dpw_test.npz, mannequin.pkl; or PARE's of a training set, cache/pare/h36m_train_mosh.npz.
         out: The annotation set to write, .npz.
         evaluation: data/datasets/3dpw_test.npz, whose rows the cache follows.
         image_size: Width and height, where all images share them.
         features: cache/pare/3dpw_test.npz of the same rows: its image features; PARE's own cache needs none.
         shape_features: PARE's features of the shape too (4608 instead of 3072), for a network of betas.
         allow_mismatch: Go on where a check fails.
+        entries: What an entry of a batched .pkl is: a clip, or an instant seen by several cameras.
+        joints: j19 takes the evaluation's extra 3D joints, all 19, as the truth that ScoreHMR measures against.
     """
     how: dict[str, Any] = {"features": features, "shape_features": shape_features}
+    how |= {"entries": entries, "joints": joints}
     annotations = from_scorehmr(
         cache, evaluation, image_size_px=image_size, allow_mismatch=allow_mismatch, **how
     )
@@ -53,27 +57,33 @@ def from_scorehmr(
     features: str | Path | None = None,
     shape_features: bool = False,
     allow_mismatch: bool = False,
+    entries: batched.Entries | None = None,
+    joints: hmr2_evaluation.Joints = "auto",
     say: Callable[[str], None] = print,
 ) -> records.AnnotationSet:
-    """ScoreHMR's cache of predictions, with the evaluation `.npz` whose rows it follows.
+    """ScoreHMR's cache of predictions, with the evaluation file whose rows it follows, both `.npz` or both lists.
 
     `pred_cam_t` is the full-image translation at focal length 5000. The image size is recovered
     from crop camera, full camera and box centre, which also proves that the rows belong together.
     Image features are those of the file `features`, or of a cache of PARE's itself.
     """
-    arrays, where = unpickle.load_npz(cache), str(cache)
-    cached = _cached(arrays, where)
-    fields: dict[str, Any] = {k: v for k, v in cached.items() if k != "pred_cam"}
+    loaded, where = batched.load(cache, None, say), str(cache)
+    arrays, cached = loaded.content, _cached(loaded.content, where)
+    fields: dict[str, Any] = {k: v for k, v in cached.items() if k != "pred_cam"} | loaded.names
     rows, size, found = len(cached["pred_pose"]), None, {}
     if evaluation is not None:
-        found, other = unpickle.load_npz(evaluation), str(evaluation)
+        judged, other = batched.load(evaluation, entries, say), str(evaluation)
+        found = judged.content
         pairing.check_count(rows, len(hmr2_evaluation.names(found, other)), where, other)
+        _check_entries(loaded.counts, judged.counts, where, other)
         if len(cached) == len(_SHAPES):
             size = _image_size(cached, found, where, other, allow_mismatch, say)
-        fields |= hmr2_evaluation.fields_of(found, "auto", other, say)
+        fields |= hmr2_evaluation.fields_of(found, "auto", other, say) | judged.names
         if "pose" in fields:
             both = f"{cache} with {evaluation}"
             pairing.check_roots(fields["pred_pose"], fields["pose"], allow_mismatch, both, say)
+        if joints == "j19":
+            fields = hmr2_evaluation.protocol_joints(fields, found, other, say)
     fields |= _camera(cached, size, image_size_px, found, where, say)
     if features is not None:
         how: dict[str, Any] = {"allow_mismatch": allow_mismatch, "say": say}
@@ -85,6 +95,17 @@ def from_scorehmr(
     elif shape_features:
         raise ValueError(f"{where}: field pose_feats: wanted them; give --features PARE_CACHE.npz")
     return records.from_arrays(fields, where)
+
+
+def _check_entries(
+    found: list[int] | None, wanted: list[int] | None, where: str, other: str
+) -> None:
+    """Batched files go together entry by entry."""
+    if found != wanted:
+        raise ValueError(
+            f"{where}: wanted the entries of {other}, found other lengths of them; give the very file "
+            "that it was made from"
+        )
 
 
 def _camera(

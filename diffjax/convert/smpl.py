@@ -73,7 +73,17 @@ def _clean(
     clean.update(_kept_regressors(path, regressors or {}, len(clean["v_template"]), say))
     for name, file in (regressors or {}).items():
         clean[f"regressor_{name}"] = load_regressor(file, name, len(clean["v_template"]))
+    if {"regressor_openpose25", "regressor_j19"} <= set(clean):
+        clean["regressor_hmr44"] = _hmr44(clean)
     return clean
+
+
+def _hmr44(clean: dict[str, np.ndarray]) -> np.ndarray:
+    """HMR2's 44: OpenPose's, whose neck and pelvis are SMPL's joints there, then the 19 extra ones."""
+    body25, names = clean["regressor_openpose25"].copy(), skeleton.keypoint_set("openpose25")
+    for joint in ("neck", "pelvis"):
+        body25[names.index(joint)] = clean["J_regressor"][skeleton.SMPL24.index(joint)]
+    return np.concatenate([body25, clean["regressor_j19"]]).astype(np.float32)
 
 
 def _kept_regressors(
@@ -149,12 +159,12 @@ def convert(
     Args:
         source: SMPL_NEUTRAL.pkl, basicmodel_m_lbs_10_207_0_v1.1.0.pkl, smplh/male/model.npz, ...
         out: The body file to write, .npz.
-        regressor: NAME=FILE.npy of further keypoints, such as h36m17=J_regressor_h36m.npy.
+        regressor: NAME=FILE of further keypoints, as h36m17=J_regressor_h36m.npy, j19=SMPL_to_J19.pkl.
         verify_with_smplx: Pose both with the package smplx and compare, before anything is written.
     """
     for pair in regressor:
         if "=" not in pair:
-            raise ValueError(f"--regressor: wanted NAME=FILE.npy, got {pair!r}")
+            raise ValueError(f"--regressor: wanted NAME=FILE, got {pair!r}")
     arrays = model_files.read_arrays(source)
     files = dict(pair.split("=", 1) for pair in regressor)
     clean = _clean(arrays, source, files, 10, print)

@@ -77,7 +77,8 @@ def _kind(content: Any, where: str) -> str:
     found = sorted(map(str, content))[:8] if isinstance(content, dict) else type(content).__name__
     raise ValueError(
         f"{where}: wanted a checkpoint of DiffAnnot (module.0.weight) or of ScoreHMR (ema, "
-        f"init_mlp.weight), found {found}; other networks have no converter"
+        f"init_mlp.weight), found {found}; STCFormer's has the "
+        "command stcformer, other networks have no converter"
     )
 
 

@@ -60,6 +60,28 @@ def film(
     return videos
 
 
+def takes(clips: Sequence[motion.Clip], count: int = 1, *, seed: int = 0) -> list[motion.Clip]:
+    """Each clip `count` times, to be filmed by other cameras each time; the first keeps its name.
+
+    Betas of zero are not known: they are drawn, for a subject the same throughout a take.
+    """
+    return [
+        clip._replace(
+            motion=clip.motion._replace(betas=_betas(clip, seed, take)),
+            name=f"{clip.name}_take{take}" if take else clip.name,
+        )
+        for take in range(count)
+        for clip in clips
+    ]
+
+
+def _betas(clip: motion.Clip, seed: int, take: int) -> Float[np.ndarray, " betas"]:
+    known = clip.motion.betas
+    random = np.random.default_rng([seed, take, *clip.subject.encode()])
+    drawn = synthetic.SHAPE_SPREAD * random.normal(size=known.shape)
+    return known if known.any() else drawn.astype(known.dtype)
+
+
 def _joints(moves: amass.Motion, keypoints: body.KeypointModel) -> Float[np.ndarray, "time 17 3"]:
     """World metres, y up."""
     found = _in_chunks(lambda poses: _pose(keypoints, poses, moves.betas), moves.poses)

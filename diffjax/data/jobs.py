@@ -33,6 +33,8 @@ class Job(NamedTuple):
     """Of a piece; the last may have fewer."""
     edges: tuple[int, ...] = ()
     """Where pieces begin and end, for pieces of different lengths; `rows` says nothing then."""
+    what: str = "people"
+    """What is counted, in words."""
 
 
 def open_job(
@@ -42,6 +44,7 @@ def open_job(
     rows: int,
     other: str,
     edges: tuple[int, ...] = (),
+    what: str = "people",
 ) -> Job:
     """The job in a directory: begun, or gone on with if it is made of the same `facts`.
 
@@ -55,14 +58,14 @@ def open_job(
     if is_begun(directory):
         begun = json.loads(manifest.read_text())
         _check_same(directory, begun["facts"], facts, other)
-        return Job(directory, count, begun["rows"], edges)
+        return Job(directory, count, begun["rows"], edges, what)
     directory.mkdir(parents=True, exist_ok=True)
     # Another process may be writing the same manifest at this moment.
     strangers = {x.name for x in directory.iterdir() if not x.name.startswith(".")} - {_MANIFEST}
     if strangers:
         raise ValueError(f"{directory}: already exists, and no run began it; {other}")
     write_json(manifest, {"rows": rows, "facts": facts})
-    return Job(directory, count, rows, edges)
+    return Job(directory, count, rows, edges, what)
 
 
 def is_begun(directory: Path) -> bool:
@@ -141,7 +144,7 @@ def work(
     total = sum(last - first for first, last in (span(job, index) for index in all_mine))
     rows = chunks.ahead(lambda index: read(*span(job, index)), todo)
     try:
-        with chunks.progress(total, label, done(job, all_mine)) as bar:
+        with chunks.progress(total, label, done(job, all_mine), job.what) as bar:
             for index, piece in zip(todo, rows):
                 finish(job, index, *do(piece, bar))
     except BaseException as error:
@@ -156,7 +159,7 @@ def _leave(job: Job, error: BaseException) -> None:
         forget(job)
     if kept and isinstance(error, KeyboardInterrupt):
         raise KeyboardInterrupt(
-            f"stopped after {kept} of {job.count} people, which are kept in {job.directory}; "
+            f"stopped after {kept} of {job.count} {job.what}, which are kept in {job.directory}; "
             "the same command goes on from there"
         ) from error
 

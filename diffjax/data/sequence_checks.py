@@ -76,8 +76,8 @@ def check(arrays: dict[str, Any], where: str) -> None:
     for name in _NEEDED:
         if name not in arrays:
             refuse(where, name, "it in every sequence set", "nothing", "see docs/methods.md")
-    if "fps" in arrays and not (np.ndim(arrays["fps"]) == 0 and 0 < float(arrays["fps"]) < 1e4):
-        refuse(where, "fps", "frames a second", arrays["fps"], "one number above 0")
+    if "fps" in arrays:
+        _check_rate(np.asarray(arrays["fps"]), where)
     joints, root = _joints(arrays, where)
     frames = len(np.atleast_1d(arrays["frame"]))
     if not frames:
@@ -89,6 +89,11 @@ def check(arrays: dict[str, Any], where: str) -> None:
     for name in ("estimate3d", "truth3d"):
         if name in arrays:
             _check_metres(np.asarray(arrays[name], np.float64), name, root, where)
+
+
+def _check_rate(fps: np.ndarray, where: str) -> None:
+    if fps.ndim or fps.dtype.kind not in "fiu" or not 0 < fps < 1e4:
+        refuse(where, "fps", "frames a second", fps, "one number above 0")
 
 
 def _joints(arrays: dict[str, Any], where: str) -> tuple[int, int]:

@@ -14,6 +14,8 @@ from flax import traverse_util
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from diffjax import step_embedding
+
 Context = Mapping[str, Array]
 """`features` "*batch c": all that is shown of the image, standardised (`denoisers.context_of`)."""
 
@@ -21,18 +23,6 @@ _UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 """Within 1 / sqrt(fan_in): how the released weights began."""
 
 _EPSILON = 1e-5
-
-
-def sinusoid(t: Int[Array, "*batch"], size: int) -> Float[Array, "*batch size"]:
-    """Timestep embedding of the Transformer: sines, then cosines, of periods 2 pi to 10000 * 2 pi.
-
-    The last period is reached, and sines come first: `mlp.sinusoid` differs in both.
-    """
-    half = size // 2
-    steps = jnp.arange(half, dtype=jnp.float32) / max(half - 1, 1)
-    angle = t[..., None].astype(jnp.float32) * jnp.exp(-jnp.log(10000.0) * steps)
-    padding = jnp.zeros((*t.shape, size % 2), jnp.float32)
-    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle), padding], -1)
 
 
 def _gelu(x: Array) -> Array:
@@ -132,7 +122,7 @@ class ConditionedMLP(nn.Module):
 
     def time_features(self, t: Int[Array, "*batch"]) -> Float[Array, "*batch features"]:
         """Scale and shift of every block at step t (an original step, 0 to 999), flat."""
-        embedded = self.time[1](_gelu(self.time[0](sinusoid(t, self.size))))
+        embedded = self.time[1](_gelu(self.time[0](step_embedding.sinusoid(t, self.size))))
         return jnp.concatenate([block.time_features(embedded) for block in self.block], -1)
 
     def from_features(

@@ -13,22 +13,13 @@ under 21 GB where modules are recomputed in turn. XLA for CPUs does not keep tha
 from typing import Any, Literal
 
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from diffjax import criss_cross, skeleton
+from diffjax import criss_cross, skeleton, step_embedding
 
 Structure = Literal["parts", "joints", "none"]
 """What the structure embedding tells apart: STCFormer's five body parts, or every joint."""
-
-
-def sinusoid(t: Int[Array, "*batch"], size: int) -> Float[Array, "*batch size"]:
-    """Timestep embedding of D3DP: sines, then cosines, of periods 2 pi to 10000 * 2 pi, both reached."""
-    half = size // 2
-    frequency = jnp.asarray(np.exp(-np.log(1e4) * np.arange(half) / (half - 1)), jnp.float32)
-    angle = t[..., None].astype(jnp.float32) * frequency
-    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
 
 
 def _ids(joints: str, structure: Structure) -> tuple[int, ...]:
@@ -55,7 +46,7 @@ def _modules(net: Any) -> tuple[Any, Any]:
     if net.remat:
         attention, mlp = nn.remat(attention), nn.remat(mlp)
     parts = _ids(net.joints, net.structure)
-    settings = (net.heads, parts, net.layout, net.conv, net.remat, net.dtype)
+    settings = (net.heads, parts, net.layout, net.conv, net.remat, net.dtype, net.attention)
     bias = net.layout == "clean"
     return (
         lambda name: attention(*settings, name=name),
@@ -83,6 +74,7 @@ class STCFormer(nn.Module):
     """Recompute each attention and each MLP for its gradient: little memory, a third more time."""
     dtype: Any = None
     """Of products and of what lies between them, such as bfloat16."""
+    attention: criss_cross.Attention = "auto"
 
     @nn.compact
     def __call__(
@@ -117,6 +109,7 @@ class PoseDenoiser(nn.Module):
     """Recompute each attention and each MLP for its gradient: little memory, a third more time."""
     dtype: Any = None
     """Of products and of what lies between them, such as bfloat16."""
+    attention: criss_cross.Attention = "auto"
 
     def setup(self):
         dense, (attention, mlp) = nn.Dense, _modules(self)
@@ -130,7 +123,7 @@ class PoseDenoiser(nn.Module):
 
     def time_features(self, t: Int[Array, "*steps"]) -> Float[Array, "*steps blocks c"]:
         """What step t adds before the second attention of each block."""
-        embedded = nn.gelu(self.time[0](sinusoid(t, self.width)), approximate=False)
+        embedded = nn.gelu(self.time[0](step_embedding.sinusoid(t, self.width)), approximate=False)
         embedded = self.time[1](embedded)
         added = [project(embedded) for project in self.project]
         shape = (*t.shape, self.blocks, self.width)

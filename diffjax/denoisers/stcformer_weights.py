@@ -11,6 +11,7 @@ import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
 _PARTS = 5
+_BLOCK = "stcformer.stc_block"
 
 
 def linear_of(layer: Arrays) -> dict[str, np.ndarray]:
@@ -46,6 +47,14 @@ def attention_of(of: Callable[[str], Arrays], heads: int) -> dict[str, Any]:
     }
 
 
+def _heads(first: np.ndarray | None, parts: np.ndarray | None) -> int:
+    """How many a half of the channels has, from the sizes of the whole and of one head; 0 if they do not fit."""
+    if first is None or parts is None or first.ndim != 2 or parts.ndim != 2:
+        return 0
+    width, size = len(first), parts.shape[1]
+    return width // (2 * size) if size and width % (2 * size) == 0 else 0
+
+
 def _shapes(width: int, depth: int, heads: int) -> dict[str, tuple[int, ...]]:
     """Of every array of a checkpoint, by torch's name."""
     half = width // 2
@@ -66,28 +75,36 @@ def _shapes(width: int, depth: int, heads: int) -> dict[str, tuple[int, ...]]:
         "mlp.fc1.weight": (4 * width, width),
         "mlp.fc2.weight": (width, 4 * width),
     }
-    blocks = {
-        f"stcformer.stc_block.{i}.{name}": shape
-        for i in range(depth)
-        for name, shape in block.items()
-    }
+    blocks = {f"{_BLOCK}.{i}.{name}": shape for i in range(depth) for name, shape in block.items()}
     return {"pose_emb.weight": (width, 2), **blocks, "regress_head.weight": (3, width)}
 
 
-def params_of_stcformer(
-    state: Mapping[str, Any], where: str = "checkpoint", heads: int = 8
-) -> dict[str, Any]:
+def sizes_of(params: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Width, depth and heads of the network of such parameters."""
+    width = params["inward"]["kernel"].shape[1]
+    depth = sum(name.startswith("mlp_") for name in params)
+    return width, depth, width // (2 * params["attention_0"]["structure"].shape[1])
+
+
+def params_of_stcformer(state: Mapping[str, Any], where: str = "checkpoint") -> dict[str, Any]:
     """The parameters, from arrays by torch's names (those of data-parallel training too).
 
     ValueError lists what is missing, left over or of another shape.
     """
     arrays = {str(k).removeprefix("module."): np.asarray(v) for k, v in state.items()}
-    first = arrays.get("pose_emb.weight")
-    depth = len({name.split(".")[2] for name in arrays if name.startswith("stcformer.stc_block.")})
-    if first is None or first.ndim != 2 or first.shape[0] % (2 * heads):
+    if len(arrays) != len(state):
         raise ValueError(
-            f"{where}: field pose_emb.weight: wanted (width, 2) with a width divisible by {2 * heads}, found "
-            f"{None if first is None else first.shape}; take a checkpoint of STCFormer's own model"
+            f"{where}: wanted every weight once, found some with and without `module.`; take another checkpoint"
+        )
+    first, parts = arrays.get("pose_emb.weight"), arrays.get(f"{_BLOCK}.0.stc_att.emb.weight")
+    depth = len({name.split(".")[2] for name in arrays if name.startswith(f"{_BLOCK}.")})
+    heads = _heads(first, parts)
+    if first is None or not heads:
+        found = [None if x is None else x.shape for x in (first, parts)]
+        raise ValueError(
+            f"{where}: fields pose_emb.weight and {_BLOCK}.0.stc_att.emb.weight: wanted (width, 2) and "
+            f"({_PARTS}, width / 2 heads), found {found[0]} and {found[1]}; take a checkpoint "
+            "of STCFormer's own model"
         )
     wanted = _shapes(len(first), depth, heads)
     found = {name: array.shape for name, array in arrays.items()}
@@ -108,7 +125,7 @@ def params_of_stcformer(
         "outward": linear_of(of("regress_head")),
     }
     for i in range(depth):
-        block = f"stcformer.stc_block.{i}"
+        block = f"{_BLOCK}.{i}"
         params[f"attention_{i}"] = attention_of(
             lambda name, b=block: of(f"{b}.stc_att.{name}"), heads
         )

@@ -8,7 +8,7 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,9 @@ import optax
 from flax import traverse_util
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from diffjax import metrics, micro_batches, skeleton, unpickle, windows
+from diffjax import criss_cross, metrics, micro_batches, skeleton, unpickle, windows
 from diffjax.denoisers import sequence
-from diffjax.methods import sequence_baselines
+from diffjax.methods import mirroring
 
 _MAKE = "make one with scripts/make_sequences.py"
 _PER_DISPATCH, _REFINED = 25, 64
@@ -43,6 +43,12 @@ class Settings(NamedTuple):
     in one place is then known in all of them."""
     anneal: bool = True
     """The rate also falls to zero over the steps, as a cosine: not in the original, made for few steps."""
+    layout: criss_cross.Layout = "clean"
+    """Of the attention; `compat` is that of the published weights."""
+    remat: bool = False
+    """Recompute activations for the gradient: long windows in little memory."""
+    dtype: str = "float32"
+    """Of the network's products: float32 or bfloat16."""
 
 
 class Lifter(NamedTuple):
@@ -55,7 +61,13 @@ class Lifter(NamedTuple):
 def network_of(settings: Settings) -> sequence.STCFormer:
     """The network of the settings."""
     return sequence.STCFormer(
-        settings.width, settings.depth, settings.heads, settings.joints, layout="clean"
+        settings.width,
+        settings.depth,
+        settings.heads,
+        settings.joints,
+        layout=settings.layout,
+        remat=settings.remat,
+        dtype=None if settings.dtype == "float32" else jnp.dtype(settings.dtype),
     )
 
 
@@ -90,9 +102,7 @@ def _train_some(params, state, key, start, p, x, cut, *, settings, epoch, size, 
         index = jax.random.randint(now, (settings.batch,), 0, len(cut.rows))
         rows, weight = cut.rows[index], (cut.weight[index] > 0).astype(x.dtype)
         turn = jax.random.bernoulli(jax.random.fold_in(now, 1), 0.5, (settings.batch, 1, 1, 1))
-        batch = tuple(
-            jnp.where(turn, sequence_baselines.flip(a[rows], mirror), a[rows]) for a in (p, x)
-        )
+        batch = tuple(jnp.where(turn, mirroring.flip(a[rows], mirror), a[rows]) for a in (p, x))
         value, grad = micro_batches.gradient(loss, params, (*batch, weight), size)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes its counters with floats.
             change, state = optimiser.update(grad, state, params)
@@ -166,36 +176,56 @@ def _lift(params, p, *, settings, size):
 
     def one(seen):
         seen = shown(settings, seen)
-        both = jnp.concatenate([seen, sequence_baselines.flip(seen, mirror)])
+        both = jnp.concatenate([seen, mirroring.flip(seen, mirror)])
         said, turned = jnp.split(network.apply({"params": params}, both), 2)
-        said = 0.5 * (said + sequence_baselines.flip(turned, mirror))
+        said = 0.5 * (said + mirroring.flip(turned, mirror))
         return metrics.center(said, (root,))
 
     return micro_batches.apply(one, p, size)
 
 
-def save(path: str | Path, lifter: Lifter) -> None:
-    """Writes a lifter as one `.npz` of plain arrays."""
+def arrays_of(lifter: Lifter) -> dict[str, Any]:
+    """A lifter as plain arrays by name, for an `.npz` that `load` reads."""
     flat = traverse_util.flatten_dict({"params": lifter.params}, sep="/")
     arrays: dict[str, Any] = {k: np.asarray(v, np.float32) for k, v in flat.items()}
-    np.savez(path, allow_pickle=False, settings=json.dumps(lifter.settings._asdict()), **arrays)
+    return arrays | {"settings": np.array(json.dumps(lifter.settings._asdict()))}
 
 
 def load(path: str | Path) -> Lifter:
-    """A lifter written by `save`. FileNotFoundError or ValueError say what to do."""
+    """A lifter written as `arrays_of`. FileNotFoundError or ValueError say what to do."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no lifter here; {_MAKE}")
     arrays = unpickle.load_npz(path, objects=False)
     try:
         settings = Settings(**json.loads(str(arrays.pop("settings"))))
-        dummy = jnp.zeros((1, settings.window, len(skeleton.keypoint_set(settings.joints)), 2))
-        like = jax.eval_shape(network_of(settings).init, jax.random.key(0), dummy)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        # A damaged number may ask for any number of blocks: those that are there are counted first.
+        whole = f"params/mlp_{int(settings.depth) - 1}/norm/bias" in arrays
+        dummy = jnp.zeros((1, 1, len(skeleton.keypoint_set(settings.joints)), 2))
+        like = jax.eval_shape(network_of(settings).init, jax.random.key(0), dummy) if whole else {}
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise ValueError(f"{path}: wanted a lifter, found something else; {_MAKE}") from error
-    wanted: dict[str, Any] = traverse_util.flatten_dict({"params": like["params"]}, sep="/")
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    wanted: dict[str, Any] = traverse_util.flatten_dict(like, sep="/")
     shapes: Any = [{k: np.shape(v) for k, v in some.items()} for some in (wanted, arrays)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"{path}: wanted the weights of {settings}, found others; {_MAKE}")
+    numbers = all(x.dtype.kind == "f" and np.isfinite(x).all() for x in arrays.values())
+    if shapes[0] != shapes[1] or not numbers or not _sound(settings):
+        raise ValueError(
+            f"{path}: wanted the finite weights of a network of {settings}, found others; {_MAKE}"
+        )
     params = {name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}
     return Lifter(settings, traverse_util.unflatten_dict(params, sep="/")["params"])
+
+
+def _sound(settings: Settings) -> bool:
+    """Whether what the weights do not prove can be."""
+    window = isinstance(settings.window, int) and 1 <= settings.window <= 10_000
+    known = settings.layout in get_args(criss_cross.Layout)
+    return window and known and settings.dtype in ("float32", "bfloat16")

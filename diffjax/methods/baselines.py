@@ -1,88 +1,54 @@
-"""Refinement without a network: the MAP fit under a Gaussian of the frontend's own errors."""
+"""Refiners of 3D joint sequences without a network: what every other method is compared with.
 
-from typing import NamedTuple
+All are of one kind, (y, p, ids) -> x: root-relative estimates, their normalised 2D and the video of each row in,
+poses out. What they need to know is told to the function that makes them. On the CPU.
+"""
+
+from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from diffjax import energies, rotations
-from diffjax.pose import Evidence, Pose
+from diffjax import smoothing
+from diffjax.methods import conditional_noise, error_statistics
 
-RESIDUAL_SIZE = 24 * 3 + 10
-"""A residual is 24 right-multiplied rotation vectors (rad), then 10 beta differences."""
-
-
-class ErrorModel(NamedTuple):
-    """Zero-mean Gaussian of a frontend's residuals: residual = factor z, z standard normal."""
-
-    factor: Float[Array | np.ndarray, "82 82"]
+Baseline = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""(y "rows J 3", p "rows J 2", ids " rows") -> "rows J 3"; metres. Rows of a video follow each other."""
 
 
-def residual(pred: Pose, true: Pose) -> Float[Array, "*batch 82"]:
-    """What must be applied to pred to reach true: log(R_pred^T R_true) of each joint, then betas."""
-    turn = jnp.swapaxes(pred.rotations, -1, -2) @ true.rotations
-    v = rotations.axis_angle_from_matrix(turn)
-    return jnp.concatenate([v.reshape(*v.shape[:-2], 72), true.betas - pred.betas], -1)
+def identity() -> Baseline:
+    """y as it is."""
+    return lambda y, p, ids: y
 
 
-def move(pose: Pose, delta: Float[Array, "*batch 82"]) -> Pose:
-    """The pose after a residual: inverse of `residual`."""
-    v = delta[..., :72].reshape(*delta.shape[:-1], 24, 3)
-    turned = pose.rotations @ rotations.matrix_from_axis_angle(v)
-    return Pose(turned, pose.betas + delta[..., 72:])
+def bias_removal(of_lifter: Float[np.ndarray, "J 3"]) -> Baseline:
+    """y without the lifter's mean error on training data (`mean_error`)."""
+    return lambda y, p, ids: y - of_lifter.astype(y.dtype)
 
 
-def residual_covariance(pred: Pose, true: Pose) -> np.ndarray:
-    """(82, 82) second moment of cross-fitted residuals about zero, in float64.
-
-    About zero, not about the mean: the bias of a cross-fitted frontend does not carry over to new
-    people, its covariance does.
-    """
-    samples = np.asarray(jax.jit(residual)(pred, true), np.float64)
-    return samples.T @ samples / len(samples)
+def mean_error(stats: error_statistics.Statistics, root: int = 0) -> Float[np.ndarray, "J 3"]:
+    """Of a lifter on training data, in metres; zero at the root."""
+    mean, _ = error_statistics.moments(stats)
+    mean[root] = 0.0
+    return mean
 
 
-def error_model_from_covariance(covariance: np.ndarray, ridge: float = 1e-4) -> ErrorModel:
-    """The error model of a (82, 82) covariance; the ridge keeps joints that never err (0.6 deg) in play."""
-    covariance = np.asarray(covariance, np.float64) + ridge * np.eye(RESIDUAL_SIZE)
-    return ErrorModel(np.linalg.cholesky(covariance).astype(np.float32))
+def linear_gaussian(model: conditional_noise.NoiseModel) -> Baseline:
+    """y - mu(p, y): without the error that least squares expects."""
+    expected = jax.jit(conditional_noise.mean)
+    return lambda y, p, ids: y - np.asarray(expected(model, p, y))
 
 
-def fit_map(
-    estimate: Pose,
-    evidence: Evidence,
-    error_model: ErrorModel,
-    energy: energies.Energy,
-    *,
-    prior_weight: Float[Array, ""] | float,
-    iterations: int = 60,
-    learning_rate: float = 0.08,
-) -> Pose:
-    """argmin_z energy(move(estimate, factor z)) + prior_weight / 2 |z|^2, by Adam on a cosine.
+def savitzky_golay(window: int, order: int = 2) -> Baseline:
+    """Each frame on a polynomial through the `window` frames around it."""
+    return _in_time(lambda x, ids: smoothing.savitzky_golay(x, ids, window, order))
 
-    In whitened z the prior is isotropic: directions in which the frontend errs move first.
-    """
-    factor = jnp.asarray(error_model.factor)
 
-    def pose_of(z):
-        return move(estimate, z @ factor.T)
+def one_euro(fps: float, min_cutoff: float, beta: float) -> Baseline:
+    """The One Euro filter, which sees no future; cutoff in Hz, beta in Hz for 1 m/s."""
+    return _in_time(lambda x, ids: smoothing.one_euro(x, ids, fps, min_cutoff, beta))
 
-    def loss(z):
-        fit = energy(pose_of(z), evidence)
-        return jnp.sum(fit + 0.5 * prior_weight * jnp.sum(z * z, -1))
 
-    optimiser = optax.adam(optax.cosine_decay_schedule(learning_rate, iterations))
-
-    def step(carry, _):
-        z, state = carry
-        gradient = jax.grad(loss)(z)
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes its counters with floats.
-            updates, state = optimiser.update(gradient, state)
-        return (optax.apply_updates(z, updates), state), None
-
-    z = jnp.zeros((*estimate.betas.shape[:-1], RESIDUAL_SIZE), jnp.float32)
-    (z, _), _ = jax.lax.scan(step, (z, optimiser.init(z)), None, length=iterations)
-    return pose_of(z)
+def _in_time(smooth: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Baseline:
+    return lambda y, p, ids: smooth(y.reshape(len(y), -1), ids).reshape(y.shape)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from diffjax.methods import baselines
+from diffjax.methods import map_fit
 from diffjax.pose import Pose
 
 
@@ -13,7 +13,7 @@ def candidate_moves(estimate: Pose, candidates: Pose) -> Float[Array, "starts ba
     """What each candidate did to the estimate, as residuals."""
     shape = candidates.betas.shape[:1]
     same = jax.tree.map(lambda x: jnp.broadcast_to(x, (*shape, *x.shape)), estimate)
-    return baselines.residual(same, candidates)
+    return map_fit.residual(same, candidates)
 
 
 def same_size_moves(
@@ -60,4 +60,4 @@ def apply_moves(estimate: Pose, moves: Float[Array, "starts batch 82"]) -> Pose:
     """The estimate after each move; start 0 is the estimate itself, bit for bit."""
     shape = moves.shape[:1]
     same = jax.tree.map(lambda x: jnp.broadcast_to(x, (*shape, *x.shape)), estimate)
-    return jax.tree.map(lambda a, b: a.at[0].set(b), baselines.move(same, moves), estimate)
+    return jax.tree.map(lambda a, b: a.at[0].set(b), map_fit.move(same, moves), estimate)

@@ -16,13 +16,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from diffjax import config, micro_batches, skeleton, windows
 from diffjax import schedule as schedules
-from diffjax.denoisers import sequence
+from diffjax.denoisers import frames, sequence
 from diffjax.methods import (
     conditional_noise,
     error_diffusion,
     error_normaliser,
     error_statistics,
-    sequence_baselines,
+    mirroring,
 )
 
 _CHUNK = 64
@@ -46,7 +46,8 @@ def fit(
 ) -> Model:
     """Noise model and normaliser from training statistics (`statistics_of`)."""
     told, root = run.sequence, root_of(joint_set)
-    noise = conditional_noise.fit(stats, root=root, ridge=told.ridge)
+    known = error_statistics.given_truth(stats) if told.noise_given == "truth" else stats
+    noise = conditional_noise.fit(known, root=root, ridge=told.ridge)
     normaliser = error_normaliser.fit(stats, told.normaliser, root)
     return make_model(run, joint_set, noise, normaliser, params)
 
@@ -84,8 +85,16 @@ def statistics_of(
     return stats
 
 
-def network_of(told: config.Sequences, joint_set: str) -> sequence.PoseDenoiser:
-    """The network of the settings."""
+def network_of(
+    told: config.Sequences, joint_set: str
+) -> sequence.PoseDenoiser | frames.FrameDenoiser:
+    """The network of the settings; ValueError for attention that this machine has not."""
+    if told.network == "frames":
+        return frames.FrameDenoiser(width=told.width, blocks=told.blocks)
+    if told.attention == "cudnn" and jax.default_backend() != "gpu":
+        raise ValueError(
+            f"sequence.attention: wanted a GPU for cudnn, found {jax.default_backend()}; take auto"
+        )
     return sequence.PoseDenoiser(
         width=told.width,
         blocks=told.blocks,
@@ -94,6 +103,8 @@ def network_of(told: config.Sequences, joint_set: str) -> sequence.PoseDenoiser:
         structure=told.structure,
         layout=told.layout,
         remat=told.remat,
+        dtype=None if told.dtype == "float32" else jnp.dtype(told.dtype),
+        attention=told.attention,
     )
 
 
@@ -107,7 +118,8 @@ def init_params(key: PRNGKeyArray, told: config.Sequences, joint_set: str) -> An
 
 def _predict(params: Any, told: config.Sequences, joint_set: str) -> error_diffusion.Predict:
     network: Any = network_of(told, joint_set)
-    return lambda x_t, p, t: network.apply({"params": params}, x_t, p, t)
+    share = 1.0 if told.points else 0.0
+    return lambda x_t, p, t: network.apply({"params": params}, x_t, share * p, t)
 
 
 def draw_errors(
@@ -117,11 +129,15 @@ def draw_errors(
     p: Float[Array, "*batch time J 2"],
     x_0: Float[Array, "*batch time J 3"],
 ) -> Float[Array, "*batch time J 3"]:
-    """The errors of the forward process: of the noise model, or the real ones."""
-    kind = model.run.sequence.noise
-    if kind == "residual":
+    """The errors of the forward process: of the noise model, or the real ones, or of both in a batch."""
+    told = model.run.sequence
+    if told.noise == "residual":
         return y - x_0
-    return conditional_noise.sample(key, model.noise, p, y, kind)
+    known = x_0 if told.noise_given == "truth" else y
+    drawn = conditional_noise.sample(key, model.noise, p, known, told.noise)
+    shape = (*y.shape[:-3], 1, 1, 1)
+    real = jax.random.bernoulli(jax.random.fold_in(key, 1), told.real, shape)
+    return jnp.where(real, y - x_0, drawn)
 
 
 def draw_steps(key: PRNGKeyArray, model: Model, count: int) -> Array:
@@ -140,15 +156,16 @@ def loss(
     t: Array,
     weight: Float[Array, "*batch time"],
 ) -> Float[Array, ""]:
-    """(7), over all frames of the batch that count."""
-    predict = _predict(params, model.run.sequence, model.joint_set)
-    each = error_diffusion.loss(predict, model.process, x_0, error, p, t, weight)
+    """(7) or its like (`sequence.loss`), over all frames of the batch that count."""
+    told = model.run.sequence
+    predict = _predict(params, told, model.joint_set)
+    each = error_diffusion.loss(predict, model.process, x_0, error, p, t, weight, told.loss)
     return jnp.mean(each)
 
 
 def refiner(
     params: Any, process: error_diffusion.Process, told: config.Sequences, joint_set: str
-) -> sequence_baselines.Refiner:
+) -> mirroring.Refiner:
     """(y, p) -> refined, root-relative metres; nothing is drawn."""
     refine_once = functools.partial(
         error_diffusion.refine,
@@ -160,7 +177,7 @@ def refiner(
     if not told.flip:
         return refine_once
     mirror = skeleton.mirror_permutation(skeleton.keypoint_set(joint_set))
-    return sequence_baselines.flip_averaged(refine_once, mirror)
+    return mirroring.flip_averaged(refine_once, mirror)
 
 
 def refine(
@@ -181,9 +198,35 @@ def refine_sequences(
 
     On every device a compiled call at a time over `_CHUNK` windows. `advance` is told how many rows are done.
     """
+    plan = plan_of(model, lengths)
+    return refine_rows(model, y, p, plan, 0, len(plan.total), advance)
+
+
+def plan_of(model: Model, lengths: Sequence[int]) -> windows.Plan:
+    """The windows of videos of these lengths."""
+    return windows.plan(lengths, model.run.sequence.window, model.run.sequence.stride or None)
+
+
+def rows_at_once(model: Model, calls: int) -> int:
+    """Rows of a piece that takes about so many compiled calls on every device."""
     told = model.run.sequence
-    plan = windows.plan(lengths, told.window, told.stride or None)
-    own = jax.local_devices()
+    stride = told.stride or max(told.window // 2, 1)
+    # Of the windows, those over both ends are refined with the neighbouring pieces again.
+    count = calls * _CHUNK * len(jax.local_devices()) - -(-told.window // stride)
+    return max(count, 1) * stride
+
+
+def refine_rows(
+    model: Model,
+    y: Float[np.ndarray, "rows J 3"],
+    p: Float[np.ndarray, "rows J 2"],
+    plan: windows.Plan,
+    first: int,
+    end: int,
+    advance: Callable[[int], Any] = lambda frames: None,
+) -> Float[np.ndarray, "some J 3"]:
+    """Rows first .. end - 1 of what `refine_sequences` says of all."""
+    told, own = model.run.sequence, jax.local_devices()
     chunk = min(_CHUNK, -(-len(plan.first) // len(own)))
     size = micro_batches.at_once(chunk, told.window, told.at_once)
     work = _compiled(told, model.joint_set, size)
@@ -196,11 +239,14 @@ def refine_sequences(
         running = [work(*held, *jax.device_put(some, at)) for at, held, *some in parts]
         return np.concatenate([np.asarray(part) for part in running])
 
-    told_rows = _as_rows(advance, len(plan.total), len(plan.first))
-    arrays = np.asarray(y, np.float32), np.asarray(p, np.float32)
-    return windows.over_batches(
-        refine_some, plan, *arrays, size=chunk * len(own), advance=told_rows
+    windows.check_rows(plan, (y, p))
+    part, low, high = windows.touching(plan, first, end)
+    told_rows = _as_rows(advance, end - first, len(part.first))
+    arrays = (np.asarray(x[low:high], np.float32) for x in (y, p))
+    better = windows.over_batches(
+        refine_some, part, *arrays, size=chunk * len(own), advance=told_rows
     )
+    return better[first - low : end - low]
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from diffjax import body, energies, guidance, metrics, pose, search, skeleton
-from diffjax.methods import baselines
+from diffjax.methods import map_fit
 from diffjax.pose import Evidence, Normaliser, Pose, Refined
 from diffjax.schedule import Schedule
 
@@ -95,7 +95,7 @@ def fast(
     estimate: Pose,
     evidence: Evidence,
     keypoints: Keypoints,
-    error_model: baselines.ErrorModel,
+    error_model: map_fit.ErrorModel,
     *,
     prior_weight: Float[Array, ""] | float = 1.0,
     width: Float[Array, ""] | float = jnp.inf,
@@ -103,7 +103,7 @@ def fast(
 ) -> Refined:
     """The MAP fit: evidence plus the full covariance of the frontend's cross-fitted residuals."""
     energy = evidence_energy(keypoints, width)
-    fitted = baselines.fit_map(
+    fitted = map_fit.fit_map(
         estimate, evidence, error_model, energy, prior_weight=prior_weight, iterations=iterations
     )
     return finish(estimate, fitted, evidence, keypoints, width)

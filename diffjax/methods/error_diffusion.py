@@ -26,6 +26,10 @@ Init = Literal["paper", "scaled"]
 """x_T := y as the paper has it, or (a_T + b_T) y, which does not shrink the pose by 0.1 %."""
 
 
+Loss = Literal["square", "distance"]
+"""(7), or the mean distance of the joints in metres, which is what MPJPE counts."""
+
+
 class Process(NamedTuple):
     """What training and refining must agree on, beside the network."""
 
@@ -84,6 +88,7 @@ def loss(
     p: Float[Array, "*batch time J 2"],
     t: Int[Array, "*batch"],
     weight: Float[Array, "*batch time"] | None = None,
+    kind: Loss = "square",
 ) -> Float[Array, "*batch"]:
     """(7): mean squared error of the network's normalised error, over the coordinates that err.
 
@@ -91,6 +96,8 @@ def loss(
     """
     x_t = shown(process, forward(process.schedule, x_0, error, t), t)
     said = predict(x_t, p, _network_time(process.schedule, t))
+    if kind == "distance":
+        return _distance(error_normaliser.denormalise(process.normaliser, said) - error, weight)
     errs = (jnp.asarray(process.normaliser.scale) > 0).astype(x_0.dtype)
     counted = jnp.broadcast_to(errs, x_0.shape)
     if weight is not None:
@@ -98,6 +105,15 @@ def loss(
     square = counted * (said - error_normaliser.normalise(process.normaliser, error)) ** 2
     axes = (-1, -2, -3)
     return jnp.sum(square, axes) / jnp.maximum(jnp.sum(counted, axes), 1e-6)
+
+
+def _distance(
+    off: Float[Array, "*batch time J 3"], weight: Float[Array, "*batch time"] | None
+) -> Float[Array, "*batch"]:
+    """Mean over the frames that count. A joint that is not off at all has gradient zero."""
+    each = jnp.mean(jnp.sqrt(jnp.sum(off**2, -1) + 1e-10), -1)
+    counted = jnp.ones_like(each) if weight is None else weight
+    return jnp.sum(counted * each, -1) / jnp.maximum(jnp.sum(counted, -1), 1e-6)
 
 
 def _network_time(schedule: noising.Schedule, t: Any) -> Array:

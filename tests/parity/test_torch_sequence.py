@@ -46,7 +46,7 @@ def test_a_published_checkpoint_lifts_as_it_did():
     for p in network.parameters():  # Norms and embeddings away from their start.
         p.data += 0.2 * torch.randn_like(p)
     state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    params = stcformer_weights.params_of_stcformer(state, heads=4)
+    params = stcformer_weights.params_of_stcformer(state)
     poses2d = np.random.default_rng(0).normal(size=(2, 9, 17, 2)).astype(np.float32)
     ours = sequence.STCFormer(32, 2, 4, "h36m17_native", layout="compat")
     found = jax.jit(ours.apply)({"params": params}, jnp.asarray(poses2d))

@@ -133,6 +133,10 @@ _CHOICES = {
 }
 
 
+_REGRESSORS = {"h36m": "h36m17", "j19": "j19"}
+"""Keypoint sets by what regressors of them are called."""
+
+
 def _places(look: recognise.Look, path: Path, findings: list[Finding]) -> dict[str, str]:
     """What stands in a command's braces."""
     stem = (path.resolve().name if path.is_dir() else path.stem) or "converted"
@@ -150,7 +154,7 @@ def _places(look: recognise.Look, path: Path, findings: list[Finding]) -> dict[s
         "up": _up(findings),
         "layout": _layout(findings),
         "six": _six(findings),
-        "regressor": "h36m17" if "h36m" in stem.lower() else "NAME",
+        "regressor": next((n for w, n in _REGRESSORS.items() if w in stem.lower()), "NAME"),
     }
 
 

@@ -15,6 +15,8 @@ _READ = {
     "smplify-x": ".pkl",
     "annotation-set": ".npz",
     "openpose": _ENDING,
+    "emdb": "_data.pkl",
+    "slahmr": "_smpl.json",
 }
 """What the converters of folders take for theirs, by the ends of names."""
 _SPLITS = ("train", "validation", "test")

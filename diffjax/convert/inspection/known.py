@@ -25,10 +25,17 @@ WEIGHTS = (
         note="goes with ScoreHMR's checkpoint: scripts/convert.py weights --stats",
     ),
     Format(
+        "stcformer-weights",
+        "STCFormer checkpoint (torch), a lifter of 2D videos",
+        "**stcformer.stc_block.0.stc_att.qkv.weight",
+        command="stcformer --source {path} --window 81 --out {stem}.npz",
+        note="the weights do not tell the window it was trained on: 27 or 81 frames in those published",
+    ),
+    Format(
         "torch-weights",
         "torch weights of another network",
         "**.weight",
-        note="DiffAnnot's and ScoreHMR's denoisers are known, this is neither",
+        note="DiffAnnot's and ScoreHMR's denoisers and STCFormer are known, this is none of them",
         container="torch pickle",
     ),
 )
@@ -45,6 +52,7 @@ TABLE: tuple[Format, ...] = (
 )
 """The first that fits is taken; a dump with something like a pose comes after all of them."""
 
-_FOLDERS = "annotation-set 3dpw amass aist bvh openpose smplify-x mpi-inf-3dhp mpi-inf-3dhp-train"
+_FOLDERS = "annotation-set 3dpw amass aist bvh openpose smplify-x mpi-inf-3dhp mpi-inf-3dhp-train "
+_FOLDERS += "emdb slahmr"
 FOLDERS = frozenset(_FOLDERS.split())
 """Formats whose command takes a whole folder."""

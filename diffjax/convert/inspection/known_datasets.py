@@ -6,6 +6,16 @@ _ROWS = "rows are matched by position: give the very file that was evaluated, ro
 
 DATASETS = (
     Format(
+        "emdb",
+        "EMDB sequence",
+        "smpl/poses_root smpl/poses_body camera/extrinsics good_frames_mask",
+        "root=smpl/poses_root body=smpl/poses_body betas=smpl/betas gender=gender corners=bboxes/bboxes",
+        "emdb --source {path} --part all --out {out}",
+        "truth of a gendered body in world axes; --bodies gives joints and places",
+        axes="world",
+        container="pickle",
+    ),
+    Format(
         "mpi-inf-3dhp",
         "MPI-INF-3DHP test sequence (annot_data.mat)",
         "univ_annot3|annot3 annot2 valid_frame",

@@ -62,7 +62,8 @@ def look(path: Path) -> Look:
     chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, most).astype(int))]
     parts = [contents.read(file) for file in chosen]
     kinds = [of(part) for part in parts]
-    best = max(kinds, key=kinds.count)
+    # Track folders hold as many OpenPose files as poses.
+    best = max(kinds, key=lambda k: (kinds.count(k), k is not None and k.name == "slahmr"))
     mine = [part for part, kind in zip(parts, kinds) if kind == best]
     others = collections.Counter(
         kind.title if kind else "unknown" for kind in kinds if kind != best

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from diffjax import config, sequence_sources, skeleton, windows
+from diffjax import config, skeleton, windows
 from diffjax.data import pipeline, sequence_sets
 from diffjax.data.sequence_sets import SequenceSet
-from diffjax.methods import d3prefiner, sequence_baselines
+from diffjax.methods import d3prefiner, mirroring
+from diffjax.sequences import sources
 
 CHECK = 64
 """Windows of a report."""
@@ -54,7 +55,7 @@ def examples_of(videos: SequenceSet, told: config.Sequences, where: str) -> Exam
 
 def make_task(run: config.Run, workdir: pathlib.Path) -> Task:
     """The sets of a run, and what is fitted on the training set."""
-    videos = sequence_sources.open_set(run, run.data.train, "train", workdir)
+    videos = sources.open_set(run, run.data.train, "train", workdir)
     examples = examples_of(videos, run.sequence, run.data.train)
     p, y, x = videos.poses2d, videos.estimate3d, videos.truth3d
     assert y is not None
@@ -62,7 +63,7 @@ def make_task(run: config.Run, workdir: pathlib.Path) -> Task:
     stats = d3prefiner.statistics_of(p, y, x, sequence_sets.lengths(videos))
     held_out = None
     if run.data.val:
-        val = sequence_sources.open_set(run, run.data.val, "val", workdir)
+        val = sources.open_set(run, run.data.val, "val", workdir)
         _check_alike(videos, val, run.data.val)
         held_out = _spread(examples_of(val, run.sequence, run.data.val))
     return Task(d3prefiner.fit(run, videos.joint_set, stats), examples, held_out)
@@ -88,7 +89,7 @@ def mirrored(key: Any, joint_set: str, examples: Examples, error: Array) -> tupl
     turn = jax.random.bernoulli(key, 0.5, (len(error), 1, 1, 1))
 
     def seen(x):
-        return jnp.where(turn, sequence_baselines.flip(x, mirror), x)
+        return jnp.where(turn, mirroring.flip(x, mirror), x)
 
     p, y, x_0, weight = examples
     return Examples(seen(p), seen(y), seen(x_0), weight), seen(error)

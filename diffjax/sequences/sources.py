@@ -4,10 +4,11 @@ import pathlib
 
 from tqdm import tqdm
 
-from diffjax import config, sequence_lifting
-from diffjax.data import sequence_sets
+from diffjax import config
+from diffjax.data import records, sequence_sets
 from diffjax.data.sequence_sets import SequenceSet
 from diffjax.frontends import stcformer
+from diffjax.sequences import lifting
 
 DEMO = "demo"
 _KEPT = "sequences"
@@ -29,8 +30,8 @@ def open_set(run: config.Run, name: str, part: str, workdir: pathlib.Path) -> Se
 def make_demo(directory: pathlib.Path, body: str) -> None:
     """Writes train, val and test of generated motion, as `scripts/make_sequences.py` does by default."""
     print(f"{directory}: filming generated motion and training lifters: minutes, once")
-    videos = sequence_lifting.film("generated", body)
-    made, lifter = sequence_lifting.lift(videos, stcformer.Settings(), report=tqdm.write)
+    videos = lifting.film("generated", body)
+    made, lifter = lifting.lift(videos, stcformer.Settings(), report=tqdm.write)
     for part, some in zip(made._fields, made):
         sequence_sets.write(directory / f"{part}.npz", some)
-    stcformer.save(directory / "lifter.npz", lifter)
+    records.save_arrays(directory / "lifter.npz", stcformer.arrays_of(lifter))

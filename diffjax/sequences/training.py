@@ -11,21 +11,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from diffjax import (
-    checkpoint,
-    config,
-    losses,
-    metrics,
-    micro_batches,
-    sequence_checkpoint,
-    sequence_examples,
-    sequence_refining,
-    train,
-)
+from diffjax import checkpoint, config, feed, loop, losses, metrics, micro_batches
 from diffjax.data import pipeline
+from diffjax.loop import Best, State
 from diffjax.methods import d3prefiner
-from diffjax.sequence_examples import Examples, Task
-from diffjax.train import Best, State
+from diffjax.sequences import refining, store, tasks
+from diffjax.sequences.tasks import Examples, Task
 
 
 class SequenceTerms(NamedTuple):
@@ -35,14 +26,14 @@ class SequenceTerms(NamedTuple):
 
 
 def make_optimiser(run: config.Run, examples: int) -> optax.GradientTransformation:
-    """That of `train.make_optimiser`, its rate times `sequence.decay` after each epoch."""
+    """That of `loop.make_optimiser`, its rate times `sequence.decay` after each epoch."""
     epoch = max(examples // run.train.batch_size, 1)
 
     def factor(step: Any) -> Any:
         return run.sequence.decay ** (step // epoch)
 
     decay = optax.scale_by_schedule(factor)
-    return optax.chain(train.make_optimiser(run.train), decay)
+    return optax.chain(loop.make_optimiser(run.train), decay)
 
 
 def init_state(run: config.Run, task: Task) -> State:
@@ -71,7 +62,7 @@ def make_step(run: config.Run, task: Task):
         error = d3prefiner.draw_errors(error_key, task.model, batch.y, batch.p, batch.x_0)
         t = d3prefiner.draw_steps(t_key, task.model, len(error))
         if told.mirror:
-            batch, error = sequence_examples.mirrored(turn_key, task.model.joint_set, batch, error)
+            batch, error = tasks.mirrored(turn_key, task.model.joint_set, batch, error)
         value, grads = micro_batches.gradient(loss, state.params, (batch, error, t), size)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes its counters with floats.
             updates, moments = optimiser.update(grads, state.optimiser, state.params)
@@ -88,7 +79,7 @@ def make_step(run: config.Run, task: Task):
 
 def make_report(run: config.Run, task: Task):
     """(weights, average) -> MPJPE in mm of held-out windows, before and after the average's refinement."""
-    size = micro_batches.at_once(sequence_examples.CHECK, run.sequence.window, run.sequence.at_once)
+    size = micro_batches.at_once(tasks.CHECK, run.sequence.window, run.sequence.at_once)
 
     @jax.jit
     def errors(average, held_out):
@@ -117,8 +108,8 @@ def _better(run: config.Run, step: int, state: State, values: dict[str, float], 
 
 
 def _save(workdir, task: Task, state: State, best: Best, position: Any) -> None:
-    facts = sequence_checkpoint.facts_of(task.model) | {"batches": position}
-    fitted = sequence_checkpoint.fitted(task.model)
+    facts = store.facts_of(task.model) | {"batches": position}
+    fitted = store.fitted(task.model)
     items = {"state": state._replace(ema=()), "ema": state.ema, **fitted}
     if best.step:
         items["best"] = best.params
@@ -133,11 +124,11 @@ def _resume(
     step = checkpoint.latest(workdir)
     if step is None:
         return state, Best(state.ema[0])
-    saved = sequence_checkpoint.load(workdir, task.model.joint_set)
-    train.check_resumed(run, saved.run, workdir)
+    saved = store.load(workdir, task.model.joint_set)
+    loop.check_resumed(run, saved.run, workdir)
     _check_resumed(run.sequence, saved.run.sequence, workdir)
     facts = checkpoint.read_facts(workdir, step)
-    wanted, best = sequence_checkpoint.fitted(task.model), facts.get("best")
+    wanted, best = store.fitted(task.model), facts.get("best")
     like: dict[str, PyTree] = {"state": state._replace(ema=()), "ema": state.ema, **wanted}
     trees = checkpoint.restore(workdir, step, like | ({"best": state.ema[0]} if best else {}))
     same = jax.tree.map(
@@ -157,7 +148,7 @@ def _resume(
 def _check_resumed(told: config.Sequences, saved: config.Sequences, workdir: pathlib.Path) -> None:
     for field in dataclasses.fields(told):
         now, then = getattr(told, field.name), getattr(saved, field.name)
-        if now != then and field.name not in sequence_refining.REFINING:
+        if now != then and field.name not in refining.REFINING:
             raise ValueError(
                 f"{workdir}: field sequence.{field.name}: wanted {now!r}, found {then!r} in the saved run; "
                 "resume with what it was, or choose another --workdir"
@@ -174,20 +165,20 @@ def train_refiner(run: config.Run, workdir: str | pathlib.Path) -> d3prefiner.Mo
         raise ValueError(
             f"train.batch_size: wanted a multiple of {jax.device_count()} devices, got {run.train.batch_size}"
         )
-    task = sequence_examples.make_task(run, workdir)
+    task = tasks.make_task(run, workdir)
     people = np.arange(len(task.examples.p), dtype=np.int32)
     rows = run.train.batch_size // jax.process_count()
     batches: Any = pipeline.batches(people, rows, run.train.seed)
-    state, best = _resume(run, workdir, task, train.replicate(init_state(run, task)), batches)
-    work = train.Work(
+    state, best = _resume(run, workdir, task, feed.replicate(init_state(run, task)), batches)
+    work = loop.Work(
         step=make_step(run, task),
         terms=SequenceTerms,
         report=make_report(run, task),
         better=functools.partial(_better, run),
         save=functools.partial(_save, workdir, task),
     )
-    state, best = train.loop(run, workdir, work, task.examples, state, batches, best)
+    state, best = loop.run_steps(run, workdir, work, task.examples, state, batches, best)
     averages = best.params if best.step else state.ema[0]
     model = dataclasses.replace(task.model, params=averages)
-    sequence_checkpoint.export(workdir / "model.npz", model)
+    store.export(workdir / "model.npz", model)
     return model

@@ -35,9 +35,13 @@ def film(
     *,
     seed: int = 0,
     fps: float = 50.0,
+    takes: int = 1,
     detector: filmed.Detector = filmed.Detector(),  # noqa: B008 - immutable.
 ) -> Videos:
-    """Motion, `generated` or a directory with train/, val/ and test/, before four cameras; no estimates yet."""
+    """Motion, `generated` or a directory with train/, val/ and test/, before four cameras; no estimates yet.
+
+    Training motion is filmed `takes` times.
+    """
     where = config.locate(body_path)
     keypoints = body.fold_keypoints(body.load_body(where), body.load_regressor(where, filmed.SET))
     sets = []
@@ -46,6 +50,7 @@ def film(
             clips = splits.generated_clips(part)[:: _EVERY[part]]
         else:
             clips = getattr(splits.read_split(motion, (part,)), part)
+        clips = filmed.takes(clips, takes if part == "train" else 1, seed=seed)
         rate = min(fps, *(clip.motion.fps for clip in clips))
         videos = filmed.film(clips, keypoints, seed=seed, fps=rate, detector=detector)
         sets.append(sequence_sets.of_videos(videos, filmed.SET, f"{motion}, {part}", rate))
@@ -64,11 +69,13 @@ def _apart(videos: Videos, where: str) -> Videos:
     return videos
 
 
-def with_estimates(videos: SequenceSet, lifter: stcformer.Lifter) -> SequenceSet:
+def with_estimates(
+    videos: SequenceSet, lifter: stcformer.Lifter, where: str = "lifter"
+) -> SequenceSet:
     """The videos as the lifter sees them."""
     if lifter.settings.joints != videos.joint_set:
         raise ValueError(
-            f"lifter: field joint_set: wanted {videos.joint_set} as in the sequences, found "
+            f"{where}: field joint_set: wanted {videos.joint_set} as in the sequences, found "
             f"{lifter.settings.joints}; train one on such sequences"
         )
     said = stcformer.predict(lifter, videos.poses2d, sequence_sets.lengths(videos))

@@ -5,37 +5,38 @@ validation set; the test set is looked at once.
 """
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from diffjax import (
-    config,
-    sequence_refining,
-    sequence_scores,
-    sequence_sources,
-    sequence_training,
-    smoothing,
-)
+from diffjax import config
 from diffjax.data import sequence_sets
 from diffjax.data.sequence_sets import SequenceSet
-from diffjax.methods import conditional_noise, d3prefiner, sequence_baselines
+from diffjax.methods import baselines, conditional_noise, d3prefiner
+from diffjax.methods.baselines import Baseline
+from diffjax.sequences import refining, scoring, sources, training
 
+_PLAIN = {"diffusion": False, "noise": "residual", "noise_given": "estimate", "real": 0.0}
+_IID = {"noise": "iid", "noise_given": "estimate", "real": 0.0}
+_BOTH = {"noise": "ar1", "noise_given": "truth", "real": 0.5}
 VARIANTS = {
-    "residual network": {"diffusion": False, "noise": "residual"},
-    "without diffusion": {"diffusion": False},
-    "without the noise model": {"noise": "residual"},
-    "D3PRefiner": {},
-    "D3PRefiner, ar1": {"noise": "ar1"},
+    "smoothing network": {**_PLAIN, "points": False},
+    "residual network": _PLAIN,
+    "real and drawn errors": {**_BOTH, "diffusion": False},
+    "without diffusion": {**_IID, "diffusion": False},
+    "without the noise model": {**_PLAIN, "diffusion": True},
+    "D3PRefiner": {**_IID, "diffusion": True},
+    "D3PRefiner, ar1": {**_IID, "noise": "ar1", "diffusion": True},
+    "D3PRefiner, real and drawn": {**_BOTH, "diffusion": True},
 }
-"""Networks as changes of a run's `sequence`. The first is the same network, trained to say the lifter's real error."""
+"""One network each, as changes of a run's `sequence`. The residual network is plainly trained to say the lifter's
+real error; the smoothing network is the same without 2D; "drawn" are errors of a noise model given the truth."""
 _WINDOWS = (0, 5, 9, 13, 19, 27, 41)
 _CUTOFFS, _BETAS = (0.5, 1.0, 2.0, 4.0, 8.0), (0.0, 1.0, 4.0)
-Smooth = Callable[[SequenceSet], np.ndarray]
 
 
 def estimate_of(videos: SequenceSet) -> np.ndarray:
@@ -44,52 +45,36 @@ def estimate_of(videos: SequenceSet) -> np.ndarray:
     return videos.estimate3d
 
 
-def _flat(videos: SequenceSet, smooth: Callable[[np.ndarray, np.ndarray], np.ndarray]):
-    x = estimate_of(videos)
-    return smooth(x.reshape(len(x), -1), sequence_sets.video_ids(videos)).reshape(x.shape)
+def applied(baseline: Baseline, videos: SequenceSet) -> np.ndarray:
+    """What a baseline makes of a set."""
+    return baseline(estimate_of(videos), videos.poses2d, sequence_sets.video_ids(videos))
 
 
-def savitzky_golay(window: int) -> Smooth:
-    """Second order, over so many frames."""
-    return lambda videos: _flat(videos, lambda x, ids: smoothing.savitzky_golay(x, ids, window))
-
-
-def one_euro(cutoff: float, beta: float) -> Smooth:
-    """At the rate of the set."""
-    return lambda videos: _flat(
-        videos, lambda x, ids: smoothing.one_euro(x, ids, videos.fps, cutoff, beta)
-    )
-
-
-def chosen(candidates: dict[str, Smooth], val: SequenceSet) -> tuple[str, Smooth]:
+def chosen(candidates: dict[str, Baseline], val: SequenceSet) -> tuple[str, Baseline]:
     """The candidate with the least MPJPE on the validation set."""
     errors = {
-        name: sequence_scores.score(smooth(val), val).mpjpe_mm.mean()
-        for name, smooth in candidates.items()
+        name: scoring.score(applied(baseline, val), val).mpjpe_mm.mean()
+        for name, baseline in candidates.items()
     }
     best = min(errors, key=errors.__getitem__)
     return best, candidates[best]
 
 
-def plain(train: SequenceSet, val: SequenceSet, run: config.Run) -> Iterator[tuple[str, Smooth]]:
+def plain(train: SequenceSet, val: SequenceSet, run: config.Run) -> Iterator[tuple[str, Baseline]]:
     """Refiners without a network, fitted on train, chosen on val."""
     rows = train.poses2d, train.estimate3d, train.truth3d
     stats = d3prefiner.statistics_of(*rows, sequence_sets.lengths(train))
     root = d3prefiner.root_of(train.joint_set)
-    bias = sequence_baselines.bias(stats, root)
     noise = conditional_noise.fit(stats, root=root, ridge=run.sequence.ridge)
-    yield "the lifter's estimate", estimate_of
-    yield "constant bias removed", lambda v: estimate_of(v) - bias.astype(np.float32)
-
-    def linear(videos: SequenceSet) -> np.ndarray:
-        y, p = jnp.asarray(estimate_of(videos)), jnp.asarray(videos.poses2d)
-        return np.asarray(sequence_baselines.linear_gaussian(noise, y, p))
-
-    yield "linear-Gaussian", linear
-    name, smooth = chosen({f"{w} frames": savitzky_golay(w) for w in _WINDOWS}, val)
+    yield "the lifter's estimate", baselines.identity()
+    yield "constant bias removed", baselines.bias_removal(baselines.mean_error(stats, root))
+    yield "linear-Gaussian", baselines.linear_gaussian(noise)
+    polynomials = {f"{w} frames": baselines.savitzky_golay(w) for w in _WINDOWS}
+    name, smooth = chosen(polynomials, val)
     yield f"Savitzky-Golay, {name}", smooth
-    grid = {f"{c:g} Hz, {b:g}": one_euro(c, b) for c in _CUTOFFS for b in _BETAS}
-    name, smooth = chosen(grid, val)
+    grid = itertools.product(_CUTOFFS, _BETAS)
+    euro = {f"{c:g} Hz, {b:g}": baselines.one_euro(val.fps, c, b) for c, b in grid}
+    name, smooth = chosen(euro, val)
     yield f"One-Euro, {name}", smooth
 
 
@@ -113,11 +98,12 @@ def contest(
 
     Networks are trained below `workdir`, or taken from there where they have been.
     """
+    unknown = sorted(set(names) - set(VARIANTS))
+    if unknown:
+        raise ValueError(f"names: wanted some of {sorted(VARIANTS)}, found {unknown}")
     parts = ("train", "val", "test")
     sets = [
-        sequence_sources.open_set(
-            run, getattr(run.data, part) or sequence_sources.DEMO, part, workdir
-        )
+        sources.open_set(run, getattr(run.data, part) or sources.DEMO, part, workdir)
         for part in parts
     ]
     for part, videos in zip(parts, sets):
@@ -126,19 +112,24 @@ def contest(
                 f"data.{part}: wanted a set with estimate3d and truth3d, found one without; make it with "
                 "scripts/make_sequences.py"
             )
+    if len({videos.fps for videos in sets}) > 1:
+        found = [videos.fps for videos in sets]
+        raise ValueError(
+            f"data: field fps: wanted one rate in {', '.join(parts)}, found {found}; thin the faster ones"
+        )
     train, val, test = sets
-    base = sequence_scores.score(test.estimate3d, test)
+    base = scoring.score(test.estimate3d, test)
     rows: list[dict[str, Any]] = []
 
     def add(name: str, refined: Sequence[np.ndarray]) -> None:
-        scores = [sequence_scores.score(x, test) for x in refined]
-        each = [sequence_scores.summary(name, s, base, test) for s in scores]
-        rows.append(sequence_scores.mean_of_seeds(each))
-        say(sequence_scores.line(rows[-1]))
+        scores = [scoring.score(x, test) for x in refined]
+        each = [scoring.summary(name, s, base, test) for s in scores]
+        rows.append(scoring.mean_of_seeds(each))
+        say(scoring.line(rows[-1]))
 
-    say(sequence_scores.header())
+    say(scoring.header())
     for name, smooth in plain(train, val, run):
-        add(name, [smooth(test)])
+        add(name, [applied(smooth, test)])
     for name in names:
         add(name, [_refined(run, workdir, name, seed, test) for seed in range(seeds)])
     (workdir / "comparison.json").write_text(json.dumps(rows, indent=1))
@@ -152,11 +143,11 @@ def _refined(run: config.Run, workdir: Path, name: str, seed: int, test: Sequenc
     kept = {
         part: str(workdir / "sequences" / f"{part}.npz")
         for part in ("train", "val", "test")
-        if getattr(run.data, part) == sequence_sources.DEMO
+        if getattr(run.data, part) == sources.DEMO
     }
     told = dataclasses.replace(told, data=dataclasses.replace(run.data, **kept))
-    model = sequence_training.train_refiner(told, place)
-    model = sequence_refining.with_settings(model, told.sequence)
-    better = sequence_refining.refine_set(model, test, name).estimate3d
+    model = training.train_refiner(told, place)
+    model = refining.with_settings(model, told.sequence)
+    better = refining.refine_set(model, test, name).estimate3d
     assert better is not None
     return better

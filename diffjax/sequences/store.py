@@ -105,13 +105,14 @@ def export(path: str | pathlib.Path, model: d3prefiner.Model) -> None:
 
 def _load_export(path: pathlib.Path) -> d3prefiner.Model:
     arrays, facts = _read(path)
-    run = config.from_json(facts["run"])
-    like = _like(run, facts["joint_set"])
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    run, joint_set = _told(facts, set(arrays), path)
+    like = jax.eval_shape(lambda: _like(run, joint_set))
     named = like | {name: like[name]._asdict() for name in ("noise", "normaliser")}
     flat: dict[str, Any] = traverse_util.flatten_dict(named, sep="/")
     for name in sorted(flat.keys() | arrays.keys()):
         wanted, found = (np.shape(some[name]) if name in some else None for some in (flat, arrays))
-        if wanted != found or not np.isfinite(arrays[name]).all():
+        if wanted != found or arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
             raise ValueError(
                 f"{path}: field {name}: wanted finite numbers {wanted}, found {found}; export it again"
             )
@@ -119,7 +120,25 @@ def _load_export(path: pathlib.Path) -> d3prefiner.Model:
     trees = traverse_util.unflatten_dict(loaded, sep="/")
     noise = conditional_noise.NoiseModel(**trees["noise"])
     normaliser = error_normaliser.Normaliser(**trees["normaliser"])
-    return _model(run, facts["joint_set"], noise, normaliser, trees["params"])
+    return _model(run, joint_set, noise, normaliser, trees["params"])
+
+
+def _told(facts: dict[str, Any], names: set[str], path: pathlib.Path) -> tuple[config.Run, str]:
+    """The run and the joint set of an exported model of these arrays."""
+    try:
+        run, joint_set = config.from_json(facts["run"]), str(facts["joint_set"])
+        # A damaged number may ask for any number of blocks: those that are there are counted first.
+        whole = f"params/mlp_{run.sequence.blocks - 1}/norm/bias" in names
+        d3prefiner.root_of(joint_set)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: field facts: wanted those of a sequence refiner, found others ({error}); {_TRAIN}"
+        ) from error
+    if not whole:
+        raise ValueError(
+            f"{path}: field params: wanted {run.sequence.blocks} blocks, found others; {_TRAIN}"
+        )
+    return run, joint_set
 
 
 def _read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -1,0 +1,37 @@
+"""D3PRefiner over 243 frames on Human3.6M in VideoPose3D's files. Not run here: the data are licensed.
+
+    python scripts/make_sequences.py --h36m3d data_3d_h36m.npz --h36m2d data_2d_h36m_cpn_ft_h36m_dbb.npz \\
+        --out data/h36m --window 27 --width 256 --depth 6 --steps 60000 --batch 128
+    python scripts/train.py --config configs/d3prefiner_h36m_243.py
+    python scripts/refine.py --config configs/d3prefiner_h36m_243.py
+
+The longer of the paper's two windows; all else is as in `d3prefiner_h36m.py`. Activations are computed again for the
+gradient and products are of bfloat16, so that batches of 128 fit an accelerator's memory (see
+`denoisers/sequence.py`); on a recent NVIDIA GPU, also try `--sequence.attention cudnn`.
+"""
+
+from diffjax import config
+
+
+def get_config() -> config.Run:
+    return config.Run(
+        name="d3prefiner_h36m_243",
+        mode="d3prefiner",
+        data=config.Data(
+            train="data/h36m/train.npz", val="data/h36m/val.npz", test="data/h36m/test.npz"
+        ),
+        diffusion=config.Diffusion(schedule="cosine", steps=50),
+        sequence=config.Sequences(
+            window=243, width=256, blocks=4, heads=8, noise="iid", remat=True, dtype="bfloat16"
+        ),
+        train=config.Train(
+            batch_size=128,
+            steps=20000,
+            learning_rate=1e-3,
+            anneal="none",
+            ema_rates=(0.0,),
+            keep="last",
+            log_every=500,
+            save_every=1000,
+        ),
+    )
