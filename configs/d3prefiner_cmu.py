@@ -6,8 +6,9 @@
     python scripts/compare_sequences.py --config configs/d3prefiner_cmu.py
 
 DIR holds train/, val/ and test/ of AMASS-layout motion split by subject; cameras and detections are simulated. A
-minute or two of one core. Not the paper's: one token a frame, the distance of joints as the loss, one iteration, and
-errors half of which are the lifter's own, half drawn given the truth. `d3prefiner_cmu_paper.py` is as the paper has it.
+minute or two of one core. Test: 89.2 to 64.7 mm MPJPE, 63.4 to 51.7 P-MPJPE, of a weak lifter, and mostly by lifting
+anew (docs/results.md). Not the paper's: one token a frame, the distance of joints as the loss, one iteration, and
+errors half of which are the lifter's own, half drawn as the paper's. `d3prefiner_cmu_paper.py` is as the paper has it.
 """
 
 from diffjax import config
@@ -31,8 +32,7 @@ def get_config() -> config.Run:
             blocks=4,
             loss="distance",
             diffusion=False,
-            noise="ar1",
-            noise_given="truth",
+            noise="iid",
             real=0.5,
             flip=True,
             decay=1.0,

@@ -71,44 +71,55 @@ def people_of(run: config.Run, name: str, views: int) -> People:
     if views and a.view is not None:
         names = np.unique(a.view)[:views]
         a = records.take(a, np.isin(a.view, names))
-    judge = evaluate.make_judge(run.data.body, a, run.search.keypoints)
-    truth = evaluate.truth_of(judge, a)
-    base = evaluate.score(judge, annotate.estimate_of(a), truth)
     seen = np.full(records.count(a), True)
     if a.view is not None:
         seen = a.view == np.sort(a.view)[0]
+    return judged(run, a, seen)
+
+
+def judged(
+    run: config.Run,
+    a: records.AnnotationSet,
+    seen: np.ndarray,
+    moving: tuple[int, ...] | None = None,
+) -> People:
+    """A set with its truth, of which the rows `seen` count; `moving` as in `evaluate.make_judge`."""
+    judge = evaluate.make_judge(run.data.body, a, run.search.keypoints, moving)
+    truth = evaluate.truth_of(judge, a)
+    base = evaluate.score(judge, annotate.estimate_of(a), truth)
     return People(a, judge, truth, base, seen)
 
 
-def priors_of(run: config.Run, kit: annotate.Kit) -> dict[str, annotate.LoadedPrior]:
-    """The network of the kit, and what it is compared with: the same process and normaliser."""
+def prior_of(run: config.Run, kit: annotate.Kit, name: str) -> annotate.LoadedPrior:
+    """The `network` of the kit, or what it is compared with: the same process and normaliser.
+
+    `eps = 0` knows nothing, `Gaussian` is that of the run's training poses.
+    """
     assert kit.prior is not None
     prior, layout, _ = kit.prior
-    wanted = dataclasses.replace(
-        run,
-        model=dataclasses.replace(run.model, vector=layout),
-        train=dataclasses.replace(run.train, target="annotation"),
-    )
-    vectors = objective.training_vectors(wanted)
-    vectors = (vectors - np.asarray(prior.normaliser.mean)) / np.asarray(prior.normaliser.std)
-    gaussian = closed.fit_gaussian(vectors, RIDGE)
-    denoisers = {
-        "eps = 0": closed.no_prior(prior.schedule),
-        "Gaussian": closed.gaussian_prior(prior.schedule, gaussian),
-    }
-    made = {
-        name: annotate.LoadedPrior(diffannot.Prior(d, prior.schedule, prior.normaliser), layout)
-        for name, d in denoisers.items()
-    }
-    return made | {"network": kit.prior}
+    if name == "network":
+        return kit.prior
+    if name == "eps = 0":
+        denoiser = closed.no_prior(prior.schedule)
+    else:
+        wanted = dataclasses.replace(
+            run,
+            model=dataclasses.replace(run.model, vector=layout),
+            train=dataclasses.replace(run.train, target="annotation"),
+        )
+        vectors = objective.training_vectors(wanted)
+        vectors = (vectors - np.asarray(prior.normaliser.mean)) / np.asarray(prior.normaliser.std)
+        denoiser = closed.gaussian_prior(prior.schedule, closed.fit_gaussian(vectors, RIDGE))
+    return annotate.LoadedPrior(diffannot.Prior(denoiser, prior.schedule, prior.normaliser), layout)
 
 
 def rivals_of(told: Told, more: Sequence[str | Path]) -> Iterator[Rival]:
     """Everyone who takes part; `more` are networks of other seeds."""
-    priors = priors_of(told.run, told.kit)
+    names = ("eps = 0", "Gaussian", "network")
+    priors = {name: prior_of(told.run, told.kit, name) for name in names}
     base = getattr(told.run.scorehmr, told.kind if told.use == "frames" else told.use)
     # Smoothness inside the loop is a rival of its own.
-    base, video = dataclasses.replace(base, velocity=0.0), told.use == "video"
+    base, video = dataclasses.replace(base, velocity=0.0, prior="network"), told.use == "video"
     if video:
         alone = (dataclasses.replace(base, smooth_before=w, smooth_after=0) for w in WINDOWS)
         yield Rival("Savitzky-Golay", None, tuple(alone))
@@ -119,7 +130,7 @@ def rivals_of(told: Told, more: Sequence[str | Path]) -> Iterator[Rival]:
         dataclasses.replace(base, strength=s, rounds=r)
         for s, r in itertools.product(STRENGTHS[told.kind], ROUNDS[told.kind])
     )
-    for name in ("eps = 0", "Gaussian", "network"):
+    for name in names:
         yield Rival(f"loop, {name}", priors[name], grid)
     others = [annotate.load_prior(path, told.kit.model, conditioned=True) for path in more]
     for i, other in enumerate(others):
@@ -139,7 +150,13 @@ def rivals_of(told: Told, more: Sequence[str | Path]) -> Iterator[Rival]:
 
 def refine(told: Told, rival: Rival, fit: config.Fit, people: People) -> tuple[Refined, float]:
     """The people by one rival with one setting; and seconds."""
-    a = people.annotations
+    return refine_set(told, rival, fit, people.annotations)
+
+
+def refine_set(
+    told: Told, rival: Rival, fit: config.Fit, a: records.AnnotationSet
+) -> tuple[Refined, float]:
+    """A set by one rival with one setting; and seconds."""
     if rival.prior is None:
         estimate, began = annotate.estimate_of(a), time.perf_counter()
         groups = fitting.groups_of(a, "video")
@@ -154,23 +171,24 @@ def refine(told: Told, rival: Rival, fit: config.Fit, people: People) -> tuple[R
     return fitting.fit_set(fitter, a)
 
 
-def _scored(people: People, refined: Refined) -> evaluate.Scores:
+def scored(people: People, refined: Refined) -> evaluate.Scores:
+    """What is made of people, against their truth."""
     return evaluate.score(people.judge, refined.pose, people.truth)
 
 
 def tune(told: Told, rival: Rival, val: People) -> Iterator[tuple[config.Fit, float]]:
     """Every setting with its mean PA-MPJPE on validation."""
     for fit in rival.grid:
-        scores = _scored(val, refine(told, rival, fit, val)[0])
-        yield fit, float(np.mean(scores.pa_mpjpe_mm[val.seen]))
+        scores = scored(val, refine(told, rival, fit, val)[0])
+        yield fit, float(np.nanmean(scores.pa_mpjpe_mm[val.seen]))
 
 
 def _told(fit: config.Fit, rival: Rival) -> str:
     if rival.prior is None:
         return f"window {fit.smooth_before}"
-    return (
-        f"{fit.rounds} gradients" if rival.method != "loop" else f"{fit.strength:g} x {fit.rounds}"
-    )
+    if rival.method != "loop":
+        return f"{fit.rounds} gradients"
+    return f"{fit.strength:g} x {fit.rounds}" + (f" v{fit.velocity:g}" if fit.velocity else "")
 
 
 def run(told: Told, views: int, more: Sequence[str | Path], out: Path) -> list[dict[str, Any]]:
@@ -179,17 +197,21 @@ def run(told: Told, views: int, more: Sequence[str | Path], out: Path) -> list[d
         people_of(told.run, name, views) for name in (told.run.data.val, told.run.data.test)
     )
     print(f"{test.seen.sum()} people of {told.run.data.test}, tuned on {val.seen.sum()}")
-    print(evaluate.header() + ("     acc" if told.use == "video" else ""))
+    print(evaluate.header("     acc" if told.use == "video" else ""))
     estimate = annotate.estimate_of(test.annotations)
     found = [_say(told, test, ("estimate", "-"), test.base, float("nan"), estimate)]
-    chosen: dict[str, config.Fit] = {}
+    chosen: dict[str, tuple[config.Fit, float]] = {}
     for rival in rivals_of(told, more):
-        fit = chosen.get(rival.like) or min(tune(told, rival, val), key=lambda trial: trial[1])[0]
-        chosen[rival.name] = fit
+        chosen[rival.name] = chosen.get(rival.like) or min(
+            tune(told, rival, val), key=lambda trial: trial[1]
+        )
+        fit, on_validation = chosen[rival.name]
         refined, seconds = refine(told, rival, fit, test)
-        scores = _scored(test, refined)
+        scores = scored(test, refined)
         names = rival.name, _told(fit, rival)
-        found.append(_say(told, test, names, scores, seconds, refined.pose))
+        row = _say(told, test, names, scores, seconds, refined.pose)
+        # That of the rival whose settings these are.
+        found.append(row | {"validation_pa_mm": on_validation, "fit": dataclasses.asdict(fit)})
         if rival.name == NETWORK:
             margin = _margin(told, rival, fit, val)
             found.append(_gated(told, test, refined, scores, margin))
@@ -200,7 +222,7 @@ def run(told: Told, views: int, more: Sequence[str | Path], out: Path) -> list[d
 def _margin(told: Told, rival: Rival, fit: config.Fit, val: People) -> float:
     """The smallest gain that keeps harm on validation at MAX_HARM."""
     refined, _ = refine(told, rival, fit, val)
-    harmed = _scored(val, refined).pa_mpjpe_mm - val.base.pa_mpjpe_mm > evaluate.HARM_MM
+    harmed = scored(val, refined).pa_mpjpe_mm - val.base.pa_mpjpe_mm > evaluate.HARM_MM
     return gates.choose_margin(refined.quality["gain"][val.seen], harmed[val.seen], MAX_HARM)
 
 
@@ -223,17 +245,33 @@ def _say(
     people: Pose | None,
 ) -> dict[str, Any]:
     """Prints a row, and returns it."""
+    summary = summarise(test, names, scores, seconds, people if told.use == "video" else None)
+    print(line(summary), flush=True)
+    return summary
+
+
+def summarise(
+    test: People,
+    names: tuple[str, str],
+    scores: evaluate.Scores,
+    seconds: float,
+    tracked: Pose | None = None,
+) -> dict[str, Any]:
+    """A row as numbers; of `tracked` people with the error of their accelerations."""
     rows = test.seen
     scores, base = (evaluate.Scores(*(x[rows] for x in s)) for s in (scores, test.base))
     a = test.annotations
     groups = np.arange(records.count(a)) if a.sequence is None else a.sequence
     row = evaluate.Row(*names, scores, 1e3 * seconds / rows.sum())
     summary = evaluate.summary(row, base, groups[rows])
-    text = evaluate.line(summary)
-    if told.use == "video" and people is not None:
+    if tracked is not None and test.truth.joints is not None:
         summary["acceleration_mm"] = refine_groups.acceleration_mm(
-            test.judge, people, test.truth, a
+            test.judge, tracked, test.truth, a
         )
-        text += f"{summary['acceleration_mm']:8.1f}"
-    print(text, flush=True)
     return summary
+
+
+def line(summary: dict[str, Any]) -> str:
+    """The row in words."""
+    acceleration = summary.get("acceleration_mm")
+    return evaluate.line(summary) + ("" if acceleration is None else f"{acceleration:8.1f}")

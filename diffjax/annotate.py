@@ -117,13 +117,11 @@ def evidence_of(
     count = records.count(a)
     if getattr(a, field) is None:
         raise ValueError(
-            f"{where}: field {field}: wanted {kind}, found nothing; it holds {kinds_of(a) or 'no evidence'}"
+            f"{where}: field {field}: wanted {kind}, found nothing; "
+            f"it holds {' and '.join(kinds_of(a)) or 'no evidence'}"
         )
-    if kind != "joints3d" and (a.focal_px is None or a.center_px is None):
-        raise ValueError(
-            f"{where}: field focal_px, center_px: wanted the camera of the 2D keypoints, found nothing; "
-            "add them (5000 px and the image centre are HMR's convention), or use --evidence joints3d"
-        )
+    if kind != "joints3d":
+        _check_camera(a, where)
     image = getattr(a, FIELD_OF["detections" if kind == "joints3d" else kind])
     names = skeleton.keypoint_set(a.keypoints3d_set or "h36m14")
     image = np.zeros((count, 17, 3), np.float32) if image is None else image
@@ -134,6 +132,23 @@ def evidence_of(
     fields = (a.focal_px, a.center_px, a.image_size_px)
     view = (np.ones((count, 2), np.float32) if x is None else x for x in fields)
     return Evidence(image, space, camera.Camera(*view))
+
+
+def _check_camera(a: records.AnnotationSet, where: str) -> None:
+    """ValueError with the fields that 2D keypoints lack, and with what adds them."""
+    lacking = [name for name in ("focal_px", "center_px") if getattr(a, name) is None]
+    if not lacking:
+        return
+    focal = "" if a.focal_px is not None else " --focal PX"
+    paths = f"--estimates {where} --evidence {where}"
+    step = f"run scripts/convert.py join {paths}{focal} --out OUT.npz"
+    if a.center_px is None and a.image_size_px is None:
+        step = "convert again with image_size_px, whose middle is the centre"
+    step += " (HMR's focal length is 5000)" if focal else ""
+    raise ValueError(
+        f"{where}: field {' and '.join(lacking)}: wanted the camera of the 2D keypoints, found "
+        f"nothing; {step}, or use --evidence joints3d"
+    )
 
 
 class Kit(NamedTuple):

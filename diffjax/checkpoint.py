@@ -20,7 +20,10 @@ from diffjax import body, config, denoisers, pose, sampling, unpickle
 from diffjax import schedule as schedules
 
 _FORMAT = "diffjax-model-1"
-_TRAIN = "train one with `python scripts/train.py --config configs/demo.py --workdir DIR`"
+_TRAIN = (
+    "train one with `python scripts/train.py --config CONFIG --workdir DIR`, CONFIG configs/demo.py for "
+    "guided or configs/scorehmr_demo.py for scorehmr"
+)
 _DIRECTORY = "checkpoints"
 
 

@@ -304,6 +304,8 @@ class Fit:
     """Of the gradient's coordinates, before the strength; 0 for none."""
     through_network: bool = False
     """Take the gradient through the denoiser too."""
+    prior: Literal["network", "none"] = "network"
+    """`none` switches the denoiser off (eps = 0): the evidence alone, in the prior's units. Its network is not run."""
     pixels: Literal["image", "box"] = "image"
     """What pixel errors are relative to: an image of 1000 px (squared confidence, robust in x and y apart), or the
     box of the person's keypoints (confidence, robust in the distance)."""
@@ -447,9 +449,6 @@ class Sequences:
     heads, layout, structure, remat, dtype and attention say nothing."""
     loss: Literal["square", "distance"] = "square"
     """The paper's mean square of normalised errors, or the mean distance of joints, as MPJPE counts."""
-    noise_given: Literal["estimate", "truth"] = "estimate"
-    """What the noise model knows beside the 2D: the estimate as in the paper, or the truth, so that what is drawn goes
-    with the drawn estimate as real errors go with real ones."""
     real: float = 0.0
     """Share of training windows that keep the lifter's real error, whatever `noise` is."""
     points: bool = True

@@ -10,7 +10,7 @@ from diffjax import annotate, choosing, chunks, config, devices, evaluate
 from diffjax.data import jobs, records, shards
 from diffjax.frontends import keypoint_hmr
 from diffjax.methods import controls
-from diffjax.pose import Pose
+from diffjax.pose import Evidence, Pose
 
 
 class Contest(NamedTuple):
@@ -130,20 +130,12 @@ def _entries(
     contest: Contest, problem: choosing.Problem, searched: choosing.Searched, took: float, **how
 ) -> Iterator[Entry]:
     """One entry a method: the estimate first."""
-    chosen, nan = searched.chosen, float("nan")
-    truth = "the truth" if problem.truth.joints is not None else "the 2D judge"
-    yield Entry("estimate", "-", problem.estimate, nan)
-    yield Entry(f"paper, fixed step {contest.fixed}", "validation", chosen["fixed"], took)
-    for kind in contest.kinds:
-        if kind in chosen:
-            yield Entry("paper, chosen by 2D", kind, chosen[kind], took)
-    yield Entry("paper, ORACLE", truth, chosen["oracle"], took)
-    for name in chosen:
-        if name.startswith("control"):
-            yield Entry(name, truth, chosen[name], nan)
+    yield Entry("estimate", "-", problem.estimate, float("nan"))
+    yield from searched_entries(searched, contest.fixed, problem.truth.joints is not None, took)
     for kind in contest.kinds:
         if _can_run_again(contest, problem.annotations, kind):
-            yield _run_again(contest, problem, kind, **how)
+            evidence = problem.evidence[kind]
+            yield run_again(contest.parts.frontend, evidence, kind, **how)
         for refiner in contest.refiners:
             if refiner.kind == kind:
                 refined, seconds = annotate.refine_people(
@@ -152,18 +144,33 @@ def _entries(
                 yield Entry(refiner.name.split(",")[0], kind, refined.pose, seconds)
 
 
+def searched_entries(
+    searched: choosing.Searched, fixed: int, solid: bool, took: float
+) -> Iterator[Entry]:
+    """The step search by every chooser, and its controls. `solid`: the oracle sees 3D joints."""
+    chosen, nan = searched.chosen, float("nan")
+    truth = "the truth" if solid else "the 2D judge"
+    yield Entry(f"paper, fixed step {fixed}", "validation", chosen["fixed"], took)
+    for kind in annotate.KINDS:
+        if kind in chosen:
+            yield Entry("paper, chosen by 2D", kind, chosen[kind], took)
+    yield Entry("paper, ORACLE", truth, chosen["oracle"], took)
+    for name in chosen:
+        if name.startswith("control"):
+            yield Entry(name, truth, chosen[name], nan)
+
+
 def _can_run_again(contest: Contest, annotations: records.AnnotationSet, kind: str) -> bool:
     """Whether there is a frontend that reads the labels; its estimates came from the detections."""
     known = contest.parts.frontend is not None and annotations.labels2d_set == "coco17"
     return known and kind == "labels"
 
 
-def _run_again(contest: Contest, problem: choosing.Problem, kind: annotate.Kind, **how) -> Entry:
-    """The keypoint frontend on the new 2D keypoints."""
-    evidence = problem.evidence[kind]
+def run_again(frontend: Any, evidence: Evidence, kind: annotate.Kind, **how) -> Entry:
+    """The keypoint frontend on new 2D keypoints."""
     size = devices.rows_at_once()
     people, seconds = chunks.in_chunks(
-        _again, (evidence.keypoints2d, evidence.camera), contest.parts.frontend,
+        _again, (evidence.keypoints2d, evidence.camera), frontend,
         size=size, label="frontend", **how,
     )  # fmt: skip
     return Entry("frontend, run again", kind, people, seconds)

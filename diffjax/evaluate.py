@@ -281,10 +281,13 @@ _COLUMNS = (
 _NAMES = (25, 11)
 
 
-def header() -> str:
-    """The head of the table: mm, degrees, pixels; `worse` is the share that loses more than 1 mm of PA-MPJPE."""
+def header(more: str = "") -> str:
+    """The head of the table: mm, degrees, pixels; `worse` is the share that loses more than 1 mm of PA-MPJPE.
+
+    `more` are the titles of columns that follow.
+    """
     head = f"{'method':<{_NAMES[0]}}{'sees':<{_NAMES[1]}}"
-    head += "".join(f"{name:>{width}}" for name, width in _COLUMNS)
+    head += "".join(f"{name:>{width}}" for name, width in _COLUMNS) + more
     return f"{head}\n{'-' * len(head)}"
 
 

@@ -209,7 +209,7 @@ def _board(workdir: pathlib.Path) -> Any:
         import tensorboardX
     except ImportError as error:
         raise ValueError(
-            "train.tensorboard: wanted tensorboardX, not installed; pip install 'diffjax[log]'"
+            "train.tensorboard: wanted tensorboardX, not installed; pip install -e '.[log]'"
         ) from error
     return tensorboardX.SummaryWriter(str(workdir))
 

@@ -269,7 +269,7 @@ def matplotlib_or_say() -> ModuleType:
         import matplotlib
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
-            "figures need matplotlib; install it with `pip install 'diffjax[viz]'`"
+            "figures need matplotlib; install it with `pip install -e '.[viz]'`"
         ) from missing
     return matplotlib
 

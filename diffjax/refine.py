@@ -77,6 +77,7 @@ def _refine_groups(
 ) -> str:
     """By ScoreHMR: rows alone, tracks, or views of one person. Says the table where the truth is known."""
     fitter = fitting.make_fitter(kit, source.head, kind, run.scorehmr)
+    there = out.suffix and out.exists()
     directory = out.with_name(f".{out.name}.part")
     if not out.suffix and out.exists() and not jobs.is_begun(directory):
         raise ValueError(f"{out}: already exists; choose another --out, or remove it first")
@@ -100,7 +101,10 @@ def _refine_groups(
         f"{out}: {said}{source.count} people, {source.count - refined} as they came, {ms:.2f} ms a person; "
         f"the quality of each is in {beside}"
     )
-    return "\n".join([*lines, last])
+    hint = refine_groups.hint(people, fitter.use, run.scorehmr.use)
+    return "\n".join(
+        [*lines, last, *([f"{out} was there before: replaced"] if there else []), *hint]
+    )
 
 
 def _check_out(data: str, out: Path) -> None:
@@ -130,7 +134,10 @@ def _first_kind(head: records.AnnotationSet, data: str) -> annotate.Kind:
     kinds = annotate.kinds_of(head)
     if not kinds:
         fields = ", ".join(annotate.FIELD_OF.values())
-        raise ValueError(f"{data}: fields {fields}: wanted evidence, found none; add one of them")
+        raise ValueError(
+            f"{data}: fields {fields}: wanted evidence, found none; add keypoints to it with "
+            f"scripts/convert.py coco, openpose or join, --estimates {data}"
+        )
     return kinds[0]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -25,8 +26,8 @@ from diffjax import (
 from diffjax.data import checks, jobs, records, shards
 from diffjax.pose import Pose
 
-_PIECE = 2048
-"""Rows of a piece, more or less: what a killed run has to do again."""
+_PIECE = {"cpu": 512}
+"""Rows of a piece, more or less, by backend: what a killed run has to do again. Elsewhere as in `refine`."""
 
 
 def begin(
@@ -35,11 +36,10 @@ def begin(
     """The job in a directory, all its people, checked, and which of them are fitted together."""
     people = records.concatenate(list(shards.survey(source)))
     groups = fitting.groups_of(people, fitter.use, source.name)
-    plan = fitting.pieces_of(groups, fitter.use, rows or _PIECE)
+    rows = rows or _PIECE.get(jax.default_backend(), 2048)
+    plan = fitting.pieces_of(groups, fitter.use, rows)
     edges = np.cumsum([0, *(piece.keep.sum() for piece in plan)]).tolist()
-    job = jobs.open_job(
-        directory, facts, source.count, rows or _PIECE, "choose another --out", tuple(edges)
-    )
+    job = jobs.open_job(directory, facts, source.count, rows, "choose another --out", tuple(edges))
     return job, people, plan
 
 
@@ -144,6 +144,18 @@ def table(
             yield f"Acceleration error of the joints, frame by frame: {a:.1f} -> {b:.1f} mm per frame^2"
 
 
+def hint(people: records.AnnotationSet, use: tracks.Use, wanted: str) -> Iterator[str]:
+    """A line for rows that were refined alone though most of them follow one another in time."""
+    if use == "frames" and wanted == "auto" and people.frame is not None and people.view is None:
+        found = fitting.groups_of(people, "video")
+        next_to = sum(int((np.diff(people.frame[rows]) == 1).sum()) for rows in found)
+        if next_to > records.count(people) / 2:
+            yield (
+                "frame: most rows follow one another, and were refined alone; --scorehmr.use video fits tracks, and "
+                "gains more"
+            )
+
+
 def _people(annotations: records.AnnotationSet) -> Pose:
     return annotate.estimate_of(annotations)
 
@@ -151,7 +163,7 @@ def _people(annotations: records.AnnotationSet) -> Pose:
 def acceleration_mm(
     judge: evaluate.Judge, people: Pose, truth: evaluate.Truth, a: records.AnnotationSet
 ) -> float:
-    """Mean over all frames that have two neighbours, on the set's root; NaN without any."""
+    """Mean over all frames that have two neighbours and a truth, on the set's root; NaN without any."""
     found = tracks.tracks(a.sequence, a.subject, a.view, a.frame)
     order = np.concatenate(found)
     ids = jnp.asarray(np.repeat(np.arange(len(found)), [len(rows) for rows in found]))
@@ -165,4 +177,5 @@ def acceleration_mm(
     )
     inside = np.asarray(segments.joined(ids, 2))
     error = np.asarray(metrics.acceleration_error_mm(ours, theirs, ids))
+    inside = inside & np.isfinite(error)
     return float(error[inside].mean()) if inside.any() else float("nan")

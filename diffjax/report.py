@@ -75,16 +75,16 @@ def write(
         "devices": jax.device_count(), "seconds": seconds, "rows": summaries,
     }  # fmt: skip
     workdir.mkdir(parents=True, exist_ok=True)
-    jobs.write_json(workdir / "sweep.json", _without_nan(facts))
+    jobs.write_json(workdir / "sweep.json", without_nan(facts))
     records.save_arrays(workdir / "sweep.npz", result.arrays)
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """What is not a number is null in JSON."""
     if isinstance(value, dict):
-        return {key: _without_nan(x) for key, x in value.items()}
+        return {key: without_nan(x) for key, x in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(x) for x in value]
+        return [without_nan(x) for x in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 

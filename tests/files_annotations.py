@@ -235,7 +235,7 @@ def _generic_npz(folder: Path) -> made.Case:
         path,
         rot6d=six("6d-interleaved"),
         betas=random.normal(size=(PEOPLE, 10)),
-        trans=random.normal(size=(PEOPLE, 3)),
+        trans=random.normal(size=(PEOPLE, 3)) + np.array([0, 0, 8]),
         kp=points,
         names=np.array([f"{i}.jpg".encode() for i in range(PEOPLE)], dtype=object),
     )

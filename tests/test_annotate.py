@@ -57,8 +57,8 @@ def test_a_set_with_joints_alone_is_enough(people):
 )
 def test_evidence_that_is_absent_is_asked_for_by_its_field(kind, field, people):
     known = tiny.without(people, field)
-    others = ", ".join(repr(other) for other in annotate.KINDS if other != kind)
-    message = rf"set.npz: field {field}: wanted {kind}, found nothing; it holds \({others}\)"
+    others = " and ".join(other for other in annotate.KINDS if other != kind)
+    message = rf"set.npz: field {field}: wanted {kind}, found nothing; it holds {others}$"
     with pytest.raises(ValueError, match=message):
         annotate.evidence_of(known, kind, "set.npz")
 
@@ -66,10 +66,15 @@ def test_evidence_that_is_absent_is_asked_for_by_its_field(kind, field, people):
 @pytest.mark.parametrize("field", ["focal_px", "center_px"])
 def test_pixels_without_a_camera_are_refused_with_a_way_out(field, people):
     known = tiny.without(people, field)
-    with pytest.raises(
-        ValueError, match=r"set.npz: field focal_px, center_px: .*; add them .*or use --evidence"
-    ):
+    option = " --focal PX" if field == "focal_px" else ""
+    join = (
+        f"run scripts/convert.py join --estimates set.npz --evidence set.npz{option} --out OUT.npz"
+    )
+    with pytest.raises(ValueError, match=f"set.npz: field {field}: .*; {join}.*or use --evidence"):
         annotate.evidence_of(known, "labels", "set.npz")
+    bare = tiny.without(known, "image_size_px", "center_px")
+    with pytest.raises(ValueError, match=r"center_px: .*; convert again with image_size_px"):
+        annotate.evidence_of(bare, "labels", "set.npz")
 
 
 def test_stretched_estimates_are_rotations_and_good_ones_stay(people):

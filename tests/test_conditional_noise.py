@@ -202,29 +202,3 @@ def test_wrong_joints_no_frames_and_unknown_times_are_refused(rng):
         noise.fit(statistics.none(JOINTS))
     with pytest.raises((ValueError, TypeError), match="time"):
         noise.sample(jax.random.key(0), fitted((p, y, x_0)), *map(jnp.asarray, (p, y)), "pink")
-
-
-def test_statistics_given_the_truth_are_those_with_the_truth_as_estimate(rng):
-    p, y, x_0 = sequences(rng)
-    one = statistics.given_truth(statistics.add(statistics.none(JOINTS), p, y, x_0))
-    other = statistics.add(statistics.none(JOINTS), p, x_0, x_0 - (y - x_0))
-    for found, wanted in zip(one, other):
-        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize(("given", "wanted"), [("truth", 0.2), ("estimate", 0.273)])
-def test_drawn_errors_go_with_drawn_estimates_only_where_the_truth_is_given(given, wanted, rng):
-    """White errors of a half of the spread of x_0 are a fifth of an estimate, by least squares."""
-    x_0 = 0.3 * rng.normal(size=(200, 50, JOINTS, 3))
-    error = 0.15 * rng.normal(size=x_0.shape)
-    x_0[..., ROOT, :] = error[..., ROOT, :] = 0.0
-    p = rng.normal(size=(*x_0.shape[:-1], 2))
-    stats = statistics.add(statistics.none(JOINTS), p, x_0 + error, x_0)
-    known = x_0 if given == "truth" else x_0 + error
-    model = noise.fit(statistics.given_truth(stats) if given == "truth" else stats, root=ROOT)
-    drawn = draw(
-        jax.random.key(0), model, jnp.asarray(p, jnp.float32), jnp.asarray(known, jnp.float32)
-    )
-    again = fitted((p, x_0 + np.asarray(drawn), x_0))
-    shares = np.diag(again.gain[2 * JOINTS :])[MOVING]
-    np.testing.assert_allclose(shares, wanted, atol=0.03)

@@ -211,6 +211,14 @@ def test_fields_of_a_dump_that_are_left_behind_are_listed_with_the_option_that_t
     assert "--weak-camera pred_cam" in text
     assert "bones" not in said[-2]
     said.clear()
+    more = {"img_size": np.ones((_N, 2)), "pred_cam_t_full": np.ones((_N, 3)), "focal": np.ones(_N)}
+    more["scaled_focal"] = np.ones(_N)
+    _read_dump(tmp_path, said.append, {**arrays, **more})
+    assert "--fields" in said[-2]
+    assert "image_size_px=img_size" in said[-2]
+    assert "focal_px=scaled_focal " in said[-2]
+    assert said[-1].endswith("--cam-t-field pred_cam_t_full")
+    said.clear()
     del arrays["bones"], arrays["pred_cam"]
     fields = {"image": "imgname", "bbox_px": "bbox", "keypoints2d": "joints2d"}
     _read_dump(tmp_path, said.append, arrays, fields=fields)
@@ -327,6 +335,78 @@ def test_weak_cameras_need_crop_and_image_and_a_positive_scale(tmp_path):
         _crops(tmp_path, cam_t_field="cam")
     with pytest.raises(ValueError, match=r"wanted --weak-camera beside them"):
         _read_dump(tmp_path, arrays={"pose": files.matrices()}, focal=500.0)
+
+
+def test_a_weak_camera_that_leaves_the_files_focal_length_says_so(tmp_path):
+    said = []
+    _crops(tmp_path, said.append)
+    assert not any("WARNING: the file has" in line for line in said)
+    arrays = dict(np.load(tmp_path / "d.npz")) | {"focal_length": np.full(_N, 12500.0)}
+    options = {"fields": {"bbox_px": "box"}, "image_size": (640.0, 480.0), "weak_camera": "cam"}
+    _read_dump(tmp_path, said.append, arrays, **options)
+    assert any("has focal_length, but 5000 px is taken" in line for line in said)
+    said.clear()
+    _read_dump(tmp_path, said.append, arrays, focal=12500.0, **options)
+    assert not any("WARNING" in line for line in said)
+
+
+@pytest.mark.parametrize("depth", [-0.1, 0.2])
+def test_a_crops_camera_is_no_translation_in_metres(tmp_path, depth):
+    arrays = {"pose": files.matrices(), "pred_cam": np.tile([0.9, 0.1, depth], (_N, 1))}
+    with pytest.raises(ValueError, match=r"field pred_cam: .*read by --weak-camera pred_cam"):
+        _read_dump(tmp_path, arrays=arrays, cam_t_field="pred_cam")
+    found = _read_dump(tmp_path, arrays=arrays, cam_t_field="pred_cam", allow_mismatch=True)
+    assert found["cam_t"][0, 2] == np.float32(depth)
+
+
+@pytest.mark.parametrize(
+    ("change", "warned"),
+    [
+        ({}, False),
+        ({"f": 5000.0}, True),
+        ({"wh": [6400.0, 4800.0]}, True),
+        ({"wh": [480.0, 640.0]}, False),
+    ],
+)
+def test_places_beside_their_boxes_are_warned_of(tmp_path, change, warned):
+    """A person of 1.7 m, 30 m away, is 708 px tall at 12500 px."""
+    value = {"f": 12500.0, "wh": [960.0, 960.0], **change}
+    said, mid = [], np.array([480.0, 480.0] if change != {"wh": [480.0, 640.0]} else [240.0, 320.0])
+    arrays = {
+        "pose": files.matrices(),
+        "t": np.tile([0.0, 0.0, 30.0], (_N, 1)),
+        "box": np.tile([*(mid - [150, 360]), 300, 720], (_N, 1)),
+        "f": np.full(_N, value["f"]),
+        "wh": np.tile(value["wh"], (_N, 1)),
+    }
+    fields = {"focal_px": "f", "image_size_px": "wh", "bbox_px": "box"}
+    _read_dump(tmp_path, said.append, arrays, cam_t_field="t", fields=fields)
+    assert any("WARNING: by t and the focal length" in line for line in said) == warned
+
+
+def test_middles_and_sides_are_boxes(tmp_path):
+    arrays = {"pose": files.matrices(), "c": np.full((_N, 2), 100.0), "s": np.full(_N, 50.0)}
+    found = _read_dump(tmp_path, arrays=arrays, fields={"bbox_px": "c+s"})
+    np.testing.assert_array_equal(found["bbox_px"][0], [75, 75, 50, 50])
+    with pytest.raises(ValueError, match=r"field s\+c: wanted middles \(N, 2\) and sides"):
+        _read_dump(tmp_path, arrays=arrays, fields={"bbox_px": "s+c"})
+
+
+def test_keypoints_and_camera_of_one_dump_need_no_centre(tmp_path, capsys):
+    arrays = {
+        "f": np.full(_N, 900.0),
+        "wh": np.full((_N, 2), 640.0),
+        "kp": np.ones((_N, 17, 3)) * 9,
+    }
+    arrays["kp"][..., 2] = 1
+    np.savez(tmp_path / "d.npz", pose=files.matrices(), **arrays)
+    pairs = ("focal_px=f", "image_size_px=wh", "keypoints2d=kp", "keypoints2d_set=coco17")
+    generic.convert(tmp_path / "d.npz", tmp_path / "set.npz", fields=pairs)
+    np.testing.assert_array_equal(records.read(tmp_path / "set.npz").center_px, 320)
+    assert "no center_px, so it is the image's middle" in capsys.readouterr().out
+    generic.convert(tmp_path / "d.npz", tmp_path / "set.npz", fields=pairs[1:])
+    said = capsys.readouterr().out
+    assert "no focal_px and center_px, so 2D keypoints cannot be used yet" in said
 
 
 def test_corners_as_boxes_of_weak_cameras_are_asked_about(tmp_path):

@@ -140,7 +140,7 @@ def test_a_run_resumed_as_another_is_refused(files, trained):
         {"noise": "shared", "init": "scaled", "normaliser": "mean"},
         {"noise": "residual", "precondition": True},
         {"diffusion": False, "layout": "compat", "structure": "none", "mirror": False},
-        {"network": "frames", "loss": "distance", "noise_given": "truth", "real": 0.5},
+        {"network": "frames", "loss": "distance", "real": 0.5},
     ],
 )
 def test_every_setting_trains_and_refines(changes, files, tmp_path):

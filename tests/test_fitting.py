@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from diffjax import annotate, body, config, energies, fitting
 from diffjax.data import records
+from diffjax.denoisers import closed
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
@@ -202,6 +203,37 @@ def test_without_a_prior_the_same_evidence_pulls(kit, method):
     gain = found.quality["gain"]
     assert gain.mean() > 0
     assert np.isfinite(np.asarray(found.pose.rotations)).all()
+
+
+def test_a_prior_switched_off_finds_no_noise(kit):
+    people, _ = film()
+    prior = kit.prior.prior
+    size = len(prior.normaliser.mean)
+    narrow = closed.Gaussian(np.zeros(size), np.eye(size), np.full(size, 1e-3))
+
+    def fit(denoiser, how):
+        loaded = kit.prior._replace(prior=prior._replace(denoiser=denoiser))
+        told = fitter(kit._replace(prior=loaded), people, "frames", labels=how)
+        return fitting.fit_set(told, people)[0].pose.rotations
+
+    gaussian = closed.gaussian_prior(prior.schedule, narrow)
+    off = fit(gaussian, dataclasses.replace(SHORT, prior="none"))
+    np.testing.assert_array_equal(off, fit(closed.no_prior(prior.schedule), SHORT))
+    assert np.abs(off - fit(gaussian, SHORT)).max() > 1e-2
+
+
+def test_whom_nothing_places_stands_between_neighbours(kit):
+    people, _ = film()
+    gap = (people.sequence == "s0") & (people.frame == 2)
+    away = people.sequence == "s1"
+    labels = np.where((gap | away)[:, None, None], np.float32(0), people.labels2d)
+    people = dataclasses.replace(people, labels2d=labels)
+    found, _ = fitting.fit_set(fitter(kit, people, "video"), people)
+    beside = (people.sequence == "s0") & np.isin(people.frame, (1, 3))
+    np.testing.assert_allclose(
+        found.translation[gap][0], found.translation[beside].mean(0), rtol=1e-5
+    )
+    np.testing.assert_array_equal(found.translation[away], people.pred_cam_t[away])
 
 
 def test_a_person_of_whom_nothing_is_known_comes_back(kit):

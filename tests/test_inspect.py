@@ -656,6 +656,78 @@ def test_names_and_boxes_of_a_dump_are_in_its_command(tmp_path, monkeypatch):
     assert "bbox_px" not in found["command"]
 
 
+def hmr2(**changes):
+    """What people save of HMR2's loop: names of its batch and of its output."""
+    pose = np.array(
+        rotations.matrix_from_axis_angle(jnp.asarray(inspected.people()[0], jnp.float32))
+    )
+    size, place = np.tile([640.0, 480.0], (12, 1)), np.tile([0.1, -0.2, 40.0], (12, 1))
+    side = np.full(12, 400.0)
+    fields = {
+        "global_orient": pose[:, :1],
+        "body_pose": pose[:, 1:],
+        "betas": np.zeros((12, 10)),
+        "pred_cam": np.tile([1.5, 0.1, -0.2], (12, 1)),
+        "pred_cam_t": np.tile([0.1, -0.2, 25.0], (12, 1)),
+        "pred_cam_t_full": place,
+        "focal_length": np.full(12, 5000.0),
+        "scaled_focal_length": np.full(12, 12500.0),
+        "img_size": size,
+        "box_center": size / 2,
+        "box_size": side,
+        "bbox": np.concatenate([size / 2 - side[:, None] / 2, np.tile(side[:, None], 2)], -1),
+        "imgname": np.array([f"{i}.jpg" for i in range(12)]),
+    }
+    return {k: v for k, v in {**fields, **changes}.items() if v is not None}
+
+
+def test_the_command_of_hmr2s_loop_keeps_its_camera(tmp_path, monkeypatch, capsys):
+    (path,) = typed(facts(save(tmp_path / "hmr2.npz", **hmr2())), tmp_path, monkeypatch)
+    found = np.load(path)
+    np.testing.assert_allclose(found["pred_cam_t"], hmr2()["pred_cam_t_full"], rtol=1e-6)
+    np.testing.assert_array_equal(found["focal_px"], 12500)
+    np.testing.assert_array_equal(found["center_px"][0], [320, 240])
+    assert "no center_px, so it is the image's middle" in capsys.readouterr().out
+
+
+def test_hmr2s_crops_place_people_where_nothing_else_does(tmp_path, monkeypatch):
+    left = dict.fromkeys(("pred_cam_t", "pred_cam_t_full", "bbox", "focal_length"))
+    found = facts(save(tmp_path / "hmr2.npz", **hmr2(**left)))
+    assert "--min-iou" in found["note"]
+    (path,) = typed(found, tmp_path, monkeypatch)
+    placed = np.load(path)
+    np.testing.assert_allclose(placed["bbox_px"][0], [120, 40, 400, 400])
+    np.testing.assert_allclose(placed["pred_cam_t"][:, 2], 2 * 12500 / (1.5 * 400), rtol=1e-5)
+
+
+def test_views_of_a_dump_are_in_its_command(tmp_path):
+    found = facts(save(tmp_path / "a.npz", **hmr2(view=np.array(["left", "right"] * 6))))
+    assert "view=view" in found["command"]
+
+
+def test_coco_without_the_third_number_gets_no_command(tmp_path):
+    people = [{"image_id": i, "score": 0.9, "keypoints": list(range(34))} for i in range(5)]
+    (tmp_path / "a.json").write_text(json.dumps(people))
+    found = facts(tmp_path / "a.json")
+    assert found["command"] is None
+    assert "34 numbers a person are x and y without a third" in found["note"]
+    assert marks(found, "confidence") == ["look"]
+    for person in people:
+        person["keypoints"] = [1] * 51
+    (tmp_path / "a.json").write_text(json.dumps(people))
+    found = facts(tmp_path / "a.json")
+    assert found["command"]
+    assert "--estimates" in found["note"]
+
+
+def test_a_set_that_lacks_only_its_centre_is_joined_to_itself_without_focal(tmp_path, monkeypatch):
+    found = facts(ours(tmp_path / "a.npz", image_size_px=np.full((12, 2), 1000.0), center_px=None))
+    line = found["note"].partition("yet; add what it lacks: ")[2]
+    assert "--focal" not in line
+    (path,) = typed({"command": line}, tmp_path, monkeypatch)
+    np.testing.assert_array_equal(np.load(path)["center_px"], 500)
+
+
 def test_people_who_turn_away_are_no_other_order(tmp_path):
     swap = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
     points = inspected.pixels()

@@ -1,11 +1,15 @@
 """Rows that belong together are joined, and rows that do not are refused, whatever the files call them."""
 
+import re
+import shlex
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tiny
 from files_keypoints import boxes, estimates
 
-from diffjax.convert import join, matching, overlap
+from diffjax.convert import delivery, join, matching, overlap, parsing
 from diffjax.data import records
 
 IMAGES = ["a.jpg", "a.jpg", "b.jpg", "c.jpg"]
@@ -274,6 +278,44 @@ def test_without_a_camera_it_says_what_to_do():
     assert "--focal" in said[-1]
 
 
+def test_a_focal_length_and_a_size_have_the_images_middle_as_centre():
+    one = known(image_size_px=np.tile(np.float32([640, 480]), (4, 1)))
+    said = []
+    out = joined(one, evidence(), said.append)
+    np.testing.assert_array_equal(out["center_px"], np.tile([320, 240], (4, 1)))
+    assert any("no center_px, so it is the image's middle" in text for text in said)
+    assert not any("--focal" in text for text in said)
+    said.clear()
+    joined(known(), evidence(), said.append)
+    assert "no center_px, so 2D keypoints" in said[-1]
+    assert "--focal" not in said[-1], "5000 would replace the focal length that is known"
+
+
+@pytest.mark.parametrize("people", [4, 3])
+def test_keypoints_of_nameless_estimates_are_joined_by_the_command_that_is_named(people, tmp_path):
+    records.write(tmp_path / "hmr.npz", records.from_arrays(bare(), "hmr"))
+    found = {k: v[:people] if k != "keypoints2d_set" else v for k, v in evidence().items()}
+    paths = tmp_path / "out.npz", found, "coco.json"
+    with pytest.raises(ValueError, match="have no image or bbox_px") as refused:
+        delivery.deliver(*paths, tmp_path / "hmr.npz")
+    message = str(refused.value)
+    if people < 4:
+        assert "rows cannot be taken as they are: 4 there and 3 here" in message
+        return
+    line = message.partition("run this command ")[2].partition(" --by row")[0]
+    aside = re.search(r"with --out (\S+),", line)[1]
+    delivery.deliver(aside, found, "coco.json")
+    options = shlex.split(line.partition("join ")[2] + " --by row")
+    named = dict(zip(options[::2], options[1::2]))
+    join.convert(*(Path(named[f"--{n}"]) for n in ("estimates", "evidence", "out")), by="row")
+    assert records.read(tmp_path / "out.npz").keypoints2d is not None
+
+
+def test_a_missing_library_is_installed_from_the_checkout():
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[convert\]'"):
+        parsing.needed("no_such_module")
+
+
 def test_the_command_joins_shards_and_fills_in_a_focal_length(tmp_path, capsys):
     one = {k: v for k, v in known().items() if k not in ("focal_px", "pred_cam_t")}
     records.write_shards(tmp_path / "hmr", records.from_arrays(one, "hmr"), rows=3)
@@ -318,12 +360,15 @@ def bare():
 @pytest.mark.parametrize("left", [(), ("image",), ("bbox_px",)])
 def test_rows_are_never_guessed_where_only_one_file_knows_whose_they_are(left):
     other = {k: v for k, v in evidence([3, 1, 0, 2]).items() if k not in left}
+    again = "convert.py join --estimates hmr.npz --evidence keypoints.npz --out JOINED.npz"
     with pytest.raises(
-        ValueError, match=r"the estimates \(hmr.npz\) have no image or bbox_px; .*--by row if"
+        ValueError,
+        match=rf"the estimates \(hmr.npz\) have no image or bbox_px; .*{again} --by row;",
     ):
         joined(bare(), other)
     with pytest.raises(
-        ValueError, match=r"the evidence \(keypoints.npz\) has no image or bbox_px.*--by row if"
+        ValueError,
+        match=rf"the evidence \(keypoints.npz\) has no image or bbox_px.*{again} --by row;",
     ):
         joined(known() | named(["p"] * 4, [1, 1, 2, 3]), {"features": np.ones((4, 2))})
     assert len(joined(bare(), other, by="row")["pred_pose"]) == 4

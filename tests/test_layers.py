@@ -18,12 +18,13 @@ convert simulate annotate plots motion_sets feed
 evaluate demo fitting drawing
 fit_signals objective loop draw_people
 refine_groups train draw
-sequences
+sequences audit
 refine
 choosing
 contest
 report
 sweep ablation
+comparison
 tune
 benchmarks
 """.strip().splitlines()

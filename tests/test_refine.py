@@ -164,12 +164,18 @@ def bad_inputs(files):
     yield ("--data", files / "none.npz", "--out", out), "none.npz: no such annotation set"
     yield ("--data", files / "residuals.npz", "--out", out), "field covariance"
     yield ("--data", "demo", "--out", out, "--parts.frontend", ""), "pass --parts.frontend"
-    yield ("--data", files / "blind.npz", "--out", out), "wanted evidence, found none"
+    yield (
+        ("--data", files / "blind.npz", "--out", out),
+        "wanted evidence, found none; .* coco, openpose or join, --estimates .*blind.npz",
+    )
     yield (
         ("--data", files / "blind.npz", "--out", out, "--evidence", "labels"),
         "field labels2d: wanted labels",
     )
-    yield ("--data", people, "--out", out, "--parts.prior", "none"), "none: no checkpoint here"
+    yield (
+        ("--data", people, "--out", out, "--parts.prior", "none"),
+        "none: no checkpoint here; .*configs/scorehmr_demo.py for scorehmr",
+    )
     fast = ("--mode", "fast", "--parts.residuals")
     yield ("--data", people, "--out", out, *fast, ""), "pass --parts.residuals"
     yield ("--data", people, "--out", out, *fast, people), "field covariance: wanted"

@@ -127,6 +127,9 @@ def test_files_that_are_no_set_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(ValueError, match=r"field a: wanted a known field"):
         shards.open_set(tmp_path / "other.npz")
+    np.savez(tmp_path / "other.npz", global_orient=np.zeros(3), body_pose=np.zeros(3))
+    with pytest.raises(ValueError, match=r"found global_orient, .* inspect .*other\.npz$"):
+        shards.open_set(tmp_path / "other.npz")
 
 
 def test_shards_that_are_not_alike_or_not_all_there_are_refused(people, tmp_path):

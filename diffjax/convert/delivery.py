@@ -1,10 +1,11 @@
 """What a reader has found, as a file: an annotation set, or evidence that waits for its estimates."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from diffjax.convert import join
+from diffjax.convert import join, merging
 from diffjax.data import checks, records
 
 Role = Literal["estimate", "truth"]
@@ -29,12 +30,17 @@ def deliver(
 ) -> None:
     """Writes fields, joined to the people of the annotation set `estimates` where one is given.
 
-    `where` names the source in messages. Without any estimate what is written is evidence alone: said aloud.
+    `where` names the source in messages. A centre that nobody gave is the image's middle, where its size
+    and the focal length are known. Without any estimate what is written is evidence alone: said aloud.
     """
     if estimates is not None:
         people = records.arrays_of(records.read(estimates))
-        fields = join.join(people, fields, str(estimates), where, say=say)
+        aside = Path(out).with_name(f"{Path(out).stem}_evidence.npz")
+        again = f"this command without --estimates and with --out {shlex.quote(str(aside))}, then: "
+        again += join.line(str(estimates), str(aside), str(out))
+        fields = join.join(people, fields, str(estimates), where, again=again, say=say)
     checks.check(fields, where, estimate=False)
+    fields = merging.with_center(fields, where, say)
     if "pred_pose" not in fields:
         records.write_fields(out, fields)
         rows = len(next(value for name, value in fields.items() if not name.endswith("_set")))
@@ -43,6 +49,8 @@ def deliver(
             f"scripts/convert.py join --estimates SET.npz --evidence {out} --out JOINED.npz"
         )
         return
+    if estimates is None:
+        merging.say_camera(fields, where, say)
     annotations = records.from_arrays(fields, where)
     records.write(out, annotations)
     say(f"{out}: {records.count(annotations)} people")

@@ -27,6 +27,8 @@ def take(
         known = [n for n in checks.FIELDS if checks.FIELDS[n] != checks.FIELDS["pose"]]
         names = ", ".join((*known, *checks.SETS))
         raise ValueError(f"--fields {ours}={theirs}: wanted one of {names}, got {ours!r}")
+    if ours == "bbox_px" and "+" in theirs and theirs not in content:
+        return _squares(content, theirs, where)
     value = named(content, theirs, where)
     kind = checks.FIELDS[ours].kind
     if kind == "rotation":
@@ -38,6 +40,19 @@ def take(
     if kind == "whole":
         return _whole(value, theirs, where)
     return _sizes(value, checks.FIELDS[ours].shape == (2,), theirs, rows, where)
+
+
+def _squares(content: dict[str, Any], names: str, where: str) -> np.ndarray:
+    """Boxes (N, 4) of middles (N, 2) and sides (N,), as HMR2 has in box_center+box_size."""
+    middle, side = (
+        as_rows(named(content, name, where), name, where) for name in names.split("+", 1)
+    )
+    if middle.shape[1] != 2 or side.shape[1] not in (1, 2) or len(middle) != len(side):
+        raise ValueError(
+            f"{where}: field {names}: wanted middles (N, 2) and sides (N,) of boxes, found "
+            f"{middle.shape} and {side.shape}; is it another field?"
+        )
+    return np.concatenate([middle - side / 2, np.broadcast_to(side, middle.shape)], -1)
 
 
 def _whole(value: Any, name: str, where: str) -> np.ndarray:

@@ -27,14 +27,18 @@ def say_unused(
     for name, shape in unused.items():
         kind = _guess(name.rsplit(".", 1)[-1].lower(), shape, rows)
         if kind is not None and f"{rows}" in shape:
+            if kind == "focal_px" and "scaled" in name:
+                ours[kind] = name  # HMR2's other one is that of the crop.
             ours.setdefault(kind, name)
-    weak = ours.pop("weak camera", None)
+    weak, place = ours.pop("weak camera", None), ours.pop("cam_t", None)
     if ours:
         pairs = " ".join(f"{kind}={name}" for kind, name in ours.items())
         sets = " keypoints2d_set=coco17 (or whichever it is)" if "keypoints2d" in ours else ""
         box = " (bbox_px: left, top, width, height)" if "bbox_px" in ours else ""
         say(f"{where}: to take them: --fields {pairs}{sets}{box}")
-    if weak is not None and not placed:
+    if place is not None and not placed:
+        say(f"{where}: is {place} a translation in metres? to take it: --cam-t-field {place}")
+    elif weak is not None and not placed:
         say(
             f"{where}: is {weak} a translation in metres (--cam-t-field {weak}) or the crop's [s, tx, ty] "
             f"(--weak-camera {weak} --image-size W H)?"
@@ -57,9 +61,12 @@ _WORDS = (
     ("keypoints2d", ("keypoints2d", "keypoints_2d", "joints2d", "joints_2d", "kp", "kpt")),
     ("bbox_px", ("bbox", "box")),
     ("focal_px", ("focal",)),
+    ("image_size_px", ("img_size", "image_size", "imgsize")),
     ("image", ("image", "img", "filename")),
     ("frame", ("frame",)),
     ("sequence", ("sequence", "seq")),
+    ("view", ("view",)),
+    ("cam_t", ("cam_t_full",)),
     ("weak camera", ("cam", "trans")),
 )
 """Parts of names that say what a field of another program is; the first that fits."""
@@ -68,6 +75,8 @@ _SHAPES = {
     "keypoints2d": (", 2)", ", 3)", ", ...)"),
     "bbox_px": (", 4)", ", ...)"),
     "weak camera": (", 3)", ", ...)"),
+    "cam_t": (", 3)", ", ...)"),
+    "image_size_px": (", 2)", ", ...)"),
     "focal_px": (",)", ", 1)", ", 2)"),
 }
 

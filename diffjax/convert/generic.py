@@ -64,7 +64,11 @@ def read_generic(
         )
     for ours, theirs in (fields or {}).items():
         found[ours] = dump_fields.take(content, ours, theirs, len(pose), where, say)
+    if cam_t_field is not None and weak_camera is None:
+        placing.check_place(found, cam_t_field, where, allow_mismatch, say)
     if weak_camera is not None:
+        if focal is None and "focal_px" not in found:
+            placing.say_focal(content, where, say)
         weak = dump_fields.shaped(
             dump_fields.named(content, weak_camera, where), weak_camera, ("people", 3), where
         )
@@ -72,7 +76,8 @@ def read_generic(
     elif image_size is not None or focal is not None or crop_scale != 1.0:
         raise ValueError("--image-size, --focal, --crop-scale: wanted --weak-camera beside them")
     used = {*name.split("+"), betas_field or _betas_name(content), cam_t_field, weak_camera}
-    used |= {theirs for ours, theirs in (fields or {}).items() if ours not in checks.SETS}
+    named = [theirs for ours, theirs in (fields or {}).items() if ours not in checks.SETS]
+    used |= {part for theirs in named for part in (theirs, *theirs.split("+"))}
     dump_unused.say_unused(content, used, len(pose), "cam_t" in found, where, say)
     return found
 
@@ -197,9 +202,9 @@ def convert(
         pose_field: Name of the pose; parts are joined as in global_orient+body_pose.
         layout: How rotations are stored; 144 numbers a row need it.
         betas_field: Name of the shape.
-        cam_t_field: Name of the translation (metres, camera frame).
+        cam_t_field: Name of the translation (metres, camera frame): HMR2's pred_cam_t_full, not pred_cam.
         fields: Further fields, OURS=THEIRS: keypoints2d=kp keypoints2d_set=coco17. bbox_px is left, top,
-            width, height in pixels of the full image.
+            width, height in pixels of the full image, or MIDDLE+SIDE as in bbox_px=box_center+box_size.
         project: Replace matrices that are no rotations by the nearest ones.
         weak_camera: Name of the crop's weak-perspective camera s, tx, ty (HMR, SPIN, HMR2): x of the crop,
             from -1 to 1 over its side, is s (X + tx) of metres X; depth is 2 focal / (s side). The crop is a

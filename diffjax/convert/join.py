@@ -1,5 +1,6 @@
 """Estimates of one file with the evidence of another: cached poses, and keypoints or truth beside them."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,18 +25,22 @@ def join(
     min_iou: float = 0.5,
     allow_mismatch: bool = False,
     keep_unmatched: bool = False,
+    again: str = "",
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Fields of the people of `estimates`, in their order, with what `evidence` knows of them.
 
     Keypoints and truth are the evidence's where both have them, names and boxes the estimates'. A camera
-    with a focal length of the evidence wins, and `pred_cam_t` is moved to it.
+    with a focal length of the evidence wins, and `pred_cam_t` is moved to it. `again` is said where a
+    refusal asks for other options: the command to add them to, by default that of these two files.
     """
     checks.check(estimates, estimates_name)
     checks.check(evidence, evidence_name, estimate=False)
     estimates, evidence = _plain(estimates), _plain(evidence)
     _check_corners(estimates, evidence, estimates_name, evidence_name, allow_mismatch, say)
-    match = _choose(estimates, evidence, estimates_name, evidence_name, by, min_iou, allow_mismatch)
+    again = again or line(estimates_name, evidence_name, "JOINED.npz")
+    names = (estimates_name, evidence_name)
+    match = _choose(estimates, evidence, *names, by, min_iou, allow_mismatch, again)
     if by == "auto" and match.how == "by row":
         say(_unproven(estimates, evidence, evidence_name))
     say(_summary(match, estimates, evidence, estimates_name, evidence_name, keep_unmatched))
@@ -48,6 +53,7 @@ def join(
     if keep_unmatched and len(match.rows) < overlap.count(estimates):
         here, there = estimates, merging.spread(there, match.rows, estimates, evidence_name, say)
     merged = merging.merge(here, there, evidence_name, say)
+    merged = merging.with_center(merged, estimates_name, say)
     merging.say_camera(merged, estimates_name, say)
     return merged
 
@@ -85,6 +91,12 @@ def convert(
     annotations = records.from_arrays(merged, str(out))
     records.write(out, annotations)
     print(f"{out}: {records.count(annotations)} people")
+
+
+def line(estimates: str, evidence: str, out: str) -> str:
+    """The command that joins two files."""
+    paths = (shlex.quote(path) for path in (estimates, evidence, out))
+    return "python scripts/convert.py join --estimates {} --evidence {} --out {}".format(*paths)
 
 
 def with_focal(
@@ -146,6 +158,7 @@ def _choose(
     by: By,
     min_iou: float,
     allow_mismatch: bool,
+    again: str,
 ) -> matching.Match:
     """The first way to match that has no problem; with `allow_mismatch`, the first that finds any."""
     problems, found = [], []
@@ -158,18 +171,23 @@ def _choose(
     for match in found:
         if allow_mismatch and len(match.rows):
             return match
-    lacking = _lacking(estimates, evidence, estimates_name, evidence_name)
+    lacking = _lacking(estimates, evidence, estimates_name, evidence_name, again)
+    where = "" if again in lacking else f", options of: {again}"
     counts = f"{overlap.count(estimates)} people there and {overlap.count(evidence)} here"
     known = f"{_known(estimates)} there and {_known(evidence)} here"
     raise ValueError(
         f"{evidence_name}: wanted the people of {estimates_name}, found "
         f"{'; '.join(problems) or f'nothing unique to join by ({by}; {counts}; {known})'}; {lacking}see "
-        "scripts/convert.py join --help for --by, --min-iou and --allow-mismatch"
+        f"scripts/convert.py join --help for --by, --min-iou and --allow-mismatch{where}"
     )
 
 
 def _lacking(
-    estimates: dict[str, Any], evidence: dict[str, Any], estimates_name: str, evidence_name: str
+    estimates: dict[str, Any],
+    evidence: dict[str, Any],
+    estimates_name: str,
+    evidence_name: str,
+    again: str,
 ) -> str:
     """What one file does not know of its people and the other does."""
     bare = [not {"image", "bbox_px", "frame"} & set(side) for side in (estimates, evidence)]
@@ -179,8 +197,16 @@ def _lacking(
     verb = "have" if bare[0] else "has"
     return (
         f"the {what} ({name}) {verb} no image or bbox_px; give them (generic --fields image=... "
-        "bbox_px=...), or say --by row if rows really belong together; "
+        f"bbox_px=...){_by_row(estimates, evidence, again)}; "
     )
+
+
+def _by_row(estimates: dict[str, Any], evidence: dict[str, Any], again: str) -> str:
+    """The command that takes rows as they are, where there are as many on both sides."""
+    sizes = overlap.count(estimates), overlap.count(evidence)
+    if sizes[0] != sizes[1]:
+        return f" (rows cannot be taken as they are: {sizes[0]} there and {sizes[1]} here)"
+    return f", or, if row n of both is the same person, run {again} --by row"
 
 
 def _problem(

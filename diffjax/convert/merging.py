@@ -109,11 +109,24 @@ def _to_camera(
     return kept
 
 
+def with_center(fields: dict[str, Any], where: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Fields with the image's middle as centre, where focal length and size are known and it is not."""
+    if "center_px" in fields or not {"focal_px", "image_size_px"} <= set(fields):
+        return fields
+    say(f"{where}: no center_px, so it is the image's middle (half of image_size_px)")
+    return {**fields, "center_px": np.asarray(fields["image_size_px"], np.float32) / 2}
+
+
+_CAMERA_STEPS = {
+    "focal_px": "convert the estimates with theirs, or give --focal (HMR's convention is 5000)",
+    "center_px": "it is the image's middle where image sizes are known: give image_size_px to generic, "
+    "--image-size to openpose, or center_px",
+}
+
+
 def say_camera(fields: dict[str, Any], where: str, say: Callable[[str], None]) -> None:
     """Says what 2D supervision still lacks."""
-    lacking = [name for name in ("focal_px", "center_px") if name not in fields]
+    lacking = [name for name in _CAMERA_STEPS if name not in fields]
     if lacking and {"keypoints2d", "labels2d"} & set(fields):
-        say(
-            f"{where}: no {' and '.join(lacking)}, so 2D keypoints cannot be used yet; convert the "
-            "estimates with their camera, or give --focal (HMR's convention is 5000) and image sizes"
-        )
+        steps = "; ".join(f"{name}: {_CAMERA_STEPS[name]}" for name in lacking)
+        say(f"{where}: no {' and '.join(lacking)}, so 2D keypoints cannot be used yet; {steps}")

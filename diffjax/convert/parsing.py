@@ -110,5 +110,5 @@ def needed(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise ValueError(
-            f"{module} is needed for this: pip install 'diffjax[convert]' ({error})"
+            f"{module} is needed for this: pip install -e '.[convert]' in diffjax's folder ({error})"
         ) from error

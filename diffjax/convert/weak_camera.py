@@ -7,9 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax import camera
-from diffjax.convert import dump_fields
+from diffjax.convert import dump_fields, pairing
 
 FOCAL_PX = 5000.0  # What HMR, SPIN, HMR2 and ScoreHMR assume.
+_FEW = 0.1  # Of the people, who may be behind the camera.
+_NEAR = 0.3
+"""Median depth in metres below which nobody films people."""
+_TALL = 1.6
+_SIZES = (0.4, 5.0)
+"""Such a person in sides of boxes: crops are up to 2.5 times the person, people sit and are cut off."""
 
 
 def placed(
@@ -66,6 +72,65 @@ def placed(
         f"{depth:.3g} m away (median)"
     )
     return out
+
+
+def say_focal(content: dict[str, Any], where: str, say: Callable[[str], None]) -> None:
+    """Says that HMR's focal length is taken though the file has one."""
+    names = [name for name in content if "focal" in name.rsplit(".", 1)[-1].lower()]
+    if names:
+        say(
+            f"{where}: WARNING: the file has {' and '.join(names)}, but {FOCAL_PX:g} px is taken; give "
+            f"--fields focal_px={max(names, key=lambda n: 'scaled' in n)}, or --focal {FOCAL_PX:g} where that is meant"
+        )
+
+
+def check_place(
+    found: dict[str, Any],
+    name: str,
+    where: str,
+    allow_mismatch: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Places are metres before the camera, where the boxes are; not [s, tx, ty] of crops."""
+    depth = found["cam_t"][:, 2]
+    if not len(depth):
+        return
+    behind, middle = int((depth <= 0).sum()), float(np.median(depth))
+    if behind > _FEW * len(depth) or middle < _NEAR:
+        finding = (
+            f"{where}: field {name}: people are {depth.min():.3g} to {depth.max():.3g} m before the camera "
+            f"(z; median {middle:.3g}, {behind} of {len(depth)} behind it)"
+        )
+        step = (
+            f"wanted metres in the camera's frame; the crop's [s, tx, ty] (HMR, SPIN, HMR2) are read by "
+            f"--weak-camera {name} in place of --cam-t-field"
+        )
+        pairing.judge(False, finding, step, allow_mismatch, say)
+    else:
+        _say_beside(found, name, where, say)
+
+
+def _say_beside(found: dict[str, Any], name: str, where: str, say: Callable[[str], None]) -> None:
+    """Most people stand outside of their boxes, or are far from as tall: another focal length's places."""
+    size = found.get("image_size_px")
+    center = found.get("center_px", None if size is None else np.asarray(size) / 2)
+    shapes = [np.shape(found.get(key, ())) for key in ("focal_px", "bbox_px")]
+    rows = len(found["cam_t"])
+    if center is None or shapes != [(rows, 2), (rows, 4)] or np.shape(center) != (rows, 2):
+        return
+    focal, box = (np.asarray(found[key], np.float64) for key in ("focal_px", "bbox_px"))
+    depth = np.maximum(found["cam_t"][:, 2:].astype(np.float64), 1e-3)
+    middle = focal * found["cam_t"][:, :2] / depth + center
+    off = np.abs(middle - box[:, :2] - box[:, 2:] / 2)
+    outside = float((off > box[:, 2:] / 2).any(-1).mean())
+    tall = float(np.median(_TALL * focal[:, 1] / depth[:, 0] / np.maximum(box[:, 2:].max(-1), 1)))
+    if outside > 0.5 or not _SIZES[0] < tall < _SIZES[1]:
+        say(
+            f"{where}: WARNING: by {name} and the focal length, {outside:.0%} of the people stand outside of "
+            f"their boxes, and a person of {_TALL:g} m is {tall:.2g} times a box (median): are these the "
+            "places, the boxes (left, top, width, height), the sizes (width, height) and the focal length "
+            "of the full image? HMR2's for pred_cam_t_full is 5000 / 256 times the longer side"
+        )
 
 
 def _say_corners(box: np.ndarray, size: np.ndarray, where: str, say: Callable[[str], None]) -> None:

@@ -53,6 +53,11 @@ _JOIN = "evidence alone? join it with its estimates: scripts/convert.py join --h
 
 
 def _check_fields_known(arrays: dict[str, Any], where: str) -> None:
+    others = [name for name in arrays if name not in NAMES]
+    if len(others) > 1 and "pred_pose" not in arrays:
+        found = ", ".join(map(str, others[:5])) + (" ..." if len(others) > 5 else "")
+        step = f"it is no annotation set: run python scripts/convert.py inspect {where}"
+        _refuse(where, "pred_pose", "the fields of an annotation set", found, step)
     for name in arrays:
         if name not in NAMES:
             close = difflib.get_close_matches(name, NAMES, 1)

@@ -101,7 +101,28 @@ def fit_piece(
     if fitter.use == "video":
         smooth = smoothing.smooth_poses(refined.pose, group, fitter.settings.smooth_after)
         refined = refined._replace(pose=smooth)
+    if not calibrated and fitter.settings.standing == "solved":
+        unseen = ~(np.asarray(evidence.keypoints2d)[..., 2] > 0).any(-1)
+        neighbours = group if fitter.use == "video" else np.arange(len(group))
+        stand = _stand(people, refined.translation, neighbours, unseen)
+        refined = refined._replace(translation=stand)
     return _returned(people, refined), seconds
+
+
+def _stand(people: records.AnnotationSet, solved: Any, group: np.ndarray, unseen: Any) -> Any:
+    """Where rows stand that no keypoint places: between their neighbours in a track, else where they came from."""
+    found = np.array(solved)
+    if people.pred_cam_t is not None:
+        found[unseen] = people.pred_cam_t[unseen]
+    for track in np.unique(group[unseen]):
+        rows = np.flatnonzero(group == track)
+        gaps, known = rows[unseen[rows]], rows[~unseen[rows]]
+        if len(known) and people.frame is not None:
+            time = people.frame.astype(np.float64)
+            known = known[np.argsort(time[known])]
+            for axis in range(3):
+                found[gaps, axis] = np.interp(time[gaps], time[known], found[known, axis])
+    return found
 
 
 def _returned(people: records.AnnotationSet, refined: Refined) -> Refined:
@@ -136,7 +157,7 @@ def _of_rows(fitter, people, estimate, evidence, group, where) -> Rows:
 
 def _context(fitter: Fitter, people: records.AnnotationSet, estimate: Pose, where: str) -> Any:
     prior, layout, model = fitter.loaded
-    if model is None:
+    if model is None or fitter.settings.prior == "none":
         return None
     estimate = jax.tree.map(jnp.asarray, estimate)
     vector = pose.standardise(prior.normaliser, pose.vector_from_pose(estimate, layout))

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from diffjax import annotate, body, chunks, config, devices, tracks
+from diffjax.denoisers import closed
 from diffjax.fitting import programs
 from diffjax.fitting.programs import Method, Rows
 from diffjax.methods import scorehmr_leave
@@ -50,8 +51,9 @@ def fit(fitter: Fitter, rows: Rows, bar: Any) -> tuple[Refined, float]:
 
 def _shared(fitter: Fitter) -> tuple[Any, ...]:
     """What all blocks are given."""
-    settings = fitter.settings
-    prior = fitter.loaded.prior
+    settings, prior = fitter.settings, fitter.loaded.prior
+    if settings.prior == "none":
+        prior = prior._replace(denoiser=closed.no_prior(prior.schedule))
     return (
         fitter.keypoints,
         prior,

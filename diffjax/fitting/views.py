@@ -43,10 +43,11 @@ def of_instants(
     fitter: Fitter, people: records.AnnotationSet, merged: Pose, evidence: Any, index: np.ndarray
 ) -> Rows:
     """People as rows with an axis of views. ValueError for a prior that wants the condition of one view."""
-    if fitter.loaded.model is not None:
+    if fitter.loaded.model is not None and fitter.settings.prior == "network":
         raise ValueError(
             "mode scorehmr: wanted a prior without condition for calibrated views, found "
-            f"{fitter.loaded.model.run.model.condition}; pass another --parts.prior"
+            f"{fitter.loaded.model.run.model.condition}; pass another --parts.prior, or "
+            "--scorehmr.views.prior none"
         )
     taken = jax.tree.map(lambda x: np.asarray(x)[index], evidence)
     keypoints = np.where((index >= 0)[..., None, None], taken.keypoints2d, np.float32(0))

@@ -46,8 +46,7 @@ def fit(
 ) -> Model:
     """Noise model and normaliser from training statistics (`statistics_of`)."""
     told, root = run.sequence, root_of(joint_set)
-    known = error_statistics.given_truth(stats) if told.noise_given == "truth" else stats
-    noise = conditional_noise.fit(known, root=root, ridge=told.ridge)
+    noise = conditional_noise.fit(stats, root=root, ridge=told.ridge)
     normaliser = error_normaliser.fit(stats, told.normaliser, root)
     return make_model(run, joint_set, noise, normaliser, params)
 
@@ -133,8 +132,7 @@ def draw_errors(
     told = model.run.sequence
     if told.noise == "residual":
         return y - x_0
-    known = x_0 if told.noise_given == "truth" else y
-    drawn = conditional_noise.sample(key, model.noise, p, known, told.noise)
+    drawn = conditional_noise.sample(key, model.noise, p, y, told.noise)
     shape = (*y.shape[:-3], 1, 1, 1)
     real = jax.random.bernoulli(jax.random.fold_in(key, 1), told.real, shape)
     return jnp.where(real, y - x_0, drawn)

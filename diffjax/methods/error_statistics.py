@@ -68,16 +68,6 @@ def merge(one: Statistics, other: Statistics) -> Statistics:
     return Statistics(*(a + b for a, b in zip(one, other)))
 
 
-def given_truth(stats: Statistics) -> Statistics:
-    """The same with the truth in the estimate's place: rows of [1, 2D, truth, error]."""
-    size = len(stats.magnitude)
-    turn = np.eye(len(stats.products))
-    of_estimate = np.arange(len(turn) - 2 * size, len(turn) - size)
-    turn[of_estimate, of_estimate + size] = -1.0  # y - e.
-    products, following = (turn @ a @ turn.T for a in (stats.products, stats.following))
-    return Statistics(products, following, stats.magnitude)
-
-
 def count(stats: Statistics) -> float:
     """Frames."""
     return float(stats.products[0, 0])

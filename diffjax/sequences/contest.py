@@ -20,21 +20,21 @@ from diffjax.methods import baselines, conditional_noise, d3prefiner
 from diffjax.methods.baselines import Baseline
 from diffjax.sequences import refining, scoring, sources, training
 
-_PLAIN = {"diffusion": False, "noise": "residual", "noise_given": "estimate", "real": 0.0}
-_IID = {"noise": "iid", "noise_given": "estimate", "real": 0.0}
-_BOTH = {"noise": "ar1", "noise_given": "truth", "real": 0.5}
+_PLAIN = {"noise": "residual", "real": 0.0, "diffusion": False}
+_DRAWN = {"noise": "iid", "real": 0.0}
+_BOTH = {"noise": "iid", "real": 0.5}
 VARIANTS = {
     "smoothing network": {**_PLAIN, "points": False},
     "residual network": _PLAIN,
     "real and drawn errors": {**_BOTH, "diffusion": False},
-    "without diffusion": {**_IID, "diffusion": False},
+    "without diffusion": {**_DRAWN, "diffusion": False},
     "without the noise model": {**_PLAIN, "diffusion": True},
-    "D3PRefiner": {**_IID, "diffusion": True},
-    "D3PRefiner, ar1": {**_IID, "noise": "ar1", "diffusion": True},
+    "D3PRefiner": {**_DRAWN, "diffusion": True},
+    "D3PRefiner, ar1": {**_DRAWN, "noise": "ar1", "diffusion": True},
     "D3PRefiner, real and drawn": {**_BOTH, "diffusion": True},
 }
 """One network each, as changes of a run's `sequence`. The residual network is plainly trained to say the lifter's
-real error; the smoothing network is the same without 2D; "drawn" are errors of a noise model given the truth."""
+real error, the smoothing network too, without 2D; "drawn" are errors of the noise model."""
 _WINDOWS = (0, 5, 9, 13, 19, 27, 41)
 _CUTOFFS, _BETAS = (0.5, 1.0, 2.0, 4.0, 8.0), (0.0, 1.0, 4.0)
 

@@ -47,7 +47,8 @@ def _set(look: recognise.Look, row: formats.Format, values: dict[str, Any]) -> t
     if not values.get("refine"):
         path = shlex.quote(str(look.path))
         other = path if values.get("joins_itself") else "EVIDENCE.npz"
-        join = f"join --estimates {path} --evidence {other} --focal PX --out JOINED.npz"
+        focal = "--focal PX " if values.get("focal", True) else ""
+        join = f"join --estimates {path} --evidence {other} {focal}--out JOINED.npz"
         return "", f"nothing refines it yet; add what it lacks: python scripts/convert.py {join}"
     return row.command + values.get("options", ""), row.note
 
@@ -89,6 +90,17 @@ def _people_of_openpose(
     )
 
 
+def _people_of_coco(
+    look: recognise.Look, row: formats.Format, values: dict[str, Any]
+) -> tuple[str, str]:
+    """Keypoints with their third number; `--estimates` is named, which joins them at once."""
+    points = formats.width(look.fields, row.needs.split()[0])
+    if points % 3 and points % 2 == 0:
+        text = f"{points} numbers a person are x and y without a third: write x, y, score for each keypoint"
+        return "", f"{text} (score 1 where none is known), or the detector's own file"
+    return row.command, f"{row.note}; --estimates SET.npz joins them to its people at once"
+
+
 def _dump(look: recognise.Look, row: formats.Format, values: dict[str, Any]) -> tuple[str, str]:
     """Arrays that `generic` can find: in its kinds of file, and not in lists of people."""
     if look.first.suffix not in (".npz", ".npy", ".pt", ".pth", ".pkl", ".pickle", ".joblib"):
@@ -126,6 +138,8 @@ _CHOICES = {
     "evidence": _set,
     "amass": _motion,
     "openpose": _people_of_openpose,
+    "coco": _people_of_coco,
+    "coco-detections": _people_of_coco,
     "ready-body": _body,
     "generic": _dump,
     "mpi-inf-3dhp": _in_its_folder,

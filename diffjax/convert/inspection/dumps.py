@@ -25,8 +25,17 @@ _FIELDS = {
     "image_name image_names file_name filename filenames",
     "sequence": "sequence sequences seq_name sequence_name",
     "frame": "frame frames frame_id frame_ids",
+    "view": "view views view_name camera_name",
+    "focal_px": "scaled_focal_length focal_px focal_length focal_lengths focal",
+    "image_size_px": "image_size_px img_size img_sizes image_size image_sizes",
 }
-"""Names under which dumps hold fields of ours."""
+"""Names under which dumps hold fields of ours, the surest first."""
+_SQUARES = ("box_center", "box_size")
+"""HMR2's crop, where there are no boxes."""
+_PLACES = "pred_cam_t_full cam_t_full cam_t"
+_CROPS = "pred_cam pred_cams pred_camera"
+_SIZES = "image_size_px are width, height: exchange theirs if they are not"
+_WIDE = "box_center and box_size are wider than people: join with a lower --min-iou"
 
 
 def generic(fields: Mapping[str, Any]) -> formats.Format | None:
@@ -103,27 +112,67 @@ def _further(fields: Mapping[str, Any], rows: int, betas: str) -> tuple[str, lis
     """Options for what is no pose, and what to mind of them."""
     more = _more(fields, rows)
     options = f" --betas-field {_dotted(betas)}" if betas else ""
+    options += _place(fields, rows, {pair.partition("=")[0] for pair in more})
     options += f" --fields {' '.join(more)}" if more else ""
-    return options, [_CORNERS] if any(pair.startswith("bbox_px=") for pair in more) else []
+    box = next((pair for pair in more if pair.startswith("bbox_px=")), "")
+    size = any(pair.startswith("image_size_px=") for pair in more)
+    notes = [_WIDE if "+" in box else _CORNERS] if box else []
+    return options, [*notes, *([_SIZES] if size else [])]
+
+
+def _place(fields: Mapping[str, Any], rows: int, more: set[str]) -> str:
+    """The option for where people stand: metres, else the camera of crops that are known."""
+    place = _first(fields, _PLACES, "place", rows)
+    if place:
+        return f" --cam-t-field {_dotted(place)}"
+    weak = _first(fields, _CROPS, "weak", rows)
+    known = {"bbox_px", "image_size_px"} <= more
+    return f" --weak-camera {_dotted(weak)}" if weak and known else ""
+
+
+def _first(fields: Mapping[str, Any], names: str, kind: str, rows: int) -> str:
+    """The field with the first of these names that fits; "" without one."""
+    fitting = [name for name in fields if _fits(kind, fields[name], rows)]
+    return next((n for want in names.split() for n in fitting if _last(n) == want), "")
+
+
+def _last(name: str) -> str:
+    return name.split("/")[-1].lower()
 
 
 def _more(fields: Mapping[str, Any], rows: int) -> list[str]:
-    """OURS=THEIRS of what looks like boxes, images, sequences and frames of these people."""
-    found: dict[str, str] = {}
-    for name, value in fields.items():
-        last = name.split("/")[-1].lower()
-        ours = next((ours for ours, names in _FIELDS.items() if last in names.split()), "")
-        if ours and ours not in found and _fits(ours, value, rows):
-            found[ours] = f"{ours}={_dotted(name)}"
-    return list(found.values())
+    """OURS=THEIRS of what looks like boxes, images, sequences, frames and cameras of these people."""
+    found = {ours: _first(fields, names, ours, rows) for ours, names in _FIELDS.items()}
+    if not found["bbox_px"]:
+        parts = [_first(fields, part, part, rows) for part in _SQUARES]
+        found["bbox_px"] = "+".join(parts) if all(parts) else ""
+    return [f"{ours}={_dotted(name)}" for ours, name in found.items() if name]
+
+
+_WIDTHS = {
+    "focal_px": ((), (1,), (2,)),
+    "image_size_px": ((2,),),
+    "place": ((3,),),
+    "weak": ((3,),),
+    "box_center": ((2,),),
+    "box_size": ((), (1,), (2,)),
+}
+"""Numbers a person of what is a number."""
+_POSITIVE = {"place": slice(2, 3), "weak": slice(1), "box_center": slice(0)}
+"""Which of them are above 0; all of the others."""
 
 
 def _fits(ours: str, value: Any, rows: int) -> bool:
-    if not isinstance(value, np.ndarray) or value.shape[:1] != (rows,):
+    if not isinstance(value, np.ndarray) or value.shape[:1] != (rows,) or not rows:
         return False
     if ours == "bbox_px":
         box = value.shape == (rows, 4) and value.dtype.kind in "fiu"
         return box and bool((value[:, 2:] > 0).all() and np.isfinite(value).all())
+    if ours in _WIDTHS:
+        if value.dtype.kind not in "fiu" or value.shape[1:] not in _WIDTHS[ours]:
+            return False
+        table = value.reshape(rows, -1)[:, _POSITIVE.get(ours, slice(None))]
+        return bool(np.isfinite(value).all() and (table <= 0).sum() <= 0.1 * rows)
     return value.ndim == 1 and value.dtype.kind in ("iu" if ours == "frame" else "US")
 
 

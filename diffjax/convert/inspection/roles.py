@@ -157,6 +157,8 @@ def _shaped(value: np.ndarray, role: str, declared: str) -> np.ndarray | None:
         value = np.moveaxis(value, -2, -1)
     elif role == "flat" and value.ndim == 2 and value.shape[-1] % 3 == 0:
         value = value.reshape(len(value), -1, 3)
+    elif role == "flat" and value.ndim == 2 and value.shape[-1] % 2 == 0:
+        value = value.reshape(len(value), -1, 2)  # No confidence.
     elif declared == "smpl24" and value.shape[-1] == 72:
         value = value.reshape(-1, 24, 3)
     if value.ndim == 2 and value.shape[-1] in (3, 4) and value.shape[0] < 200:

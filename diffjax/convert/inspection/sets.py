@@ -9,6 +9,7 @@ from diffjax.data import records
 NAMES = ("annotation-set", "evidence")
 _FLAT, _SOLID = ("labels2d", "keypoints2d"), "keypoints3d"
 _FOCAL = "focal_px (with join --focal)"
+_MIDDLE = "center_px (join takes the image's middle)"
 
 
 def findings(look: recognise.Look) -> list[Finding]:
@@ -46,7 +47,8 @@ def _evidence(look: recognise.Look) -> Finding:
         if _SOLID in fields:
             facts = {"refine": True, "options": " --evidence joints3d"}
             return Finding("evidence", "look", f"{text}; {_SOLID} can", facts)
-        facts = {"refine": False, "joins_itself": lacking == [_FOCAL]}
+        joins_itself = set(lacking) <= {_FOCAL, _MIDDLE}
+        facts = {"refine": False, "joins_itself": joins_itself, "focal": _FOCAL in lacking}
         return Finding("evidence", "look", text, facts)
     if _SOLID in fields:
         return Finding("evidence", "ok", f"{_SOLID} can refine it", {"refine": True})
@@ -55,11 +57,13 @@ def _evidence(look: recognise.Look) -> Finding:
 
 
 def _lacking(fields: dict[str, Any]) -> list[str]:
-    """What 2D keypoints need; `join --focal` also puts the centre into the middle of the image."""
+    """What 2D keypoints need; `join` also puts the centre into the middle of the image."""
     focal, center = ("focal_px" in fields, "center_px" in fields)
     out = [] if focal else [_FOCAL]
-    if not center and (focal or "image_size_px" not in fields):
+    if not center and "image_size_px" not in fields:
         out.append("center_px (mostly half the image's size)")
+    elif not center and focal:
+        out.append(_MIDDLE)
     return out
 
 

@@ -1,0 +1,140 @@
+"""The report as one HTML file: no script, no request, readable on a phone, by day and by night."""
+
+import base64
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from diffjax.audit import reasons, tables
+from diffjax.audit.reasons import REASONS, Flags
+from diffjax.audit.tables import text
+
+_STYLE = """
+:root{color-scheme:light dark;--ink:#16191d;--soft:#59626c;--ground:#fff;--card:#f3f5f7;
+--line:#d5dae0;--bar:#4d7fb3;--bad:#b3261e}
+@media(prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#a3abb5;--ground:#14171a;--card:#1f2429;
+--line:#3a424b;--bar:#7fb0e3;--bad:#ff8a80}}
+*{box-sizing:border-box}
+body{margin:0 auto;padding:16px;max-width:900px;font:16px/1.5 system-ui,sans-serif;color:var(--ink);
+background:var(--ground);overflow-wrap:anywhere}
+h1{font-size:24px;line-height:1.25}h2{font-size:20px;margin:36px 0 8px}h3{font-size:16px;margin:0}
+p,ul{margin:8px 0}ul{padding-left:20px}
+.soft{color:var(--soft);font-size:14px}.note{border-left:4px solid var(--bad);padding-left:10px}
+.counts{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:8px;padding:0;list-style:none}
+.counts li,.card{background:var(--card);border-radius:8px;padding:10px 12px}
+.counts b{display:block;font-size:24px;line-height:1.2}
+table{border-collapse:collapse;width:100%;font-size:15px}
+th,td{text-align:left;vertical-align:top;padding:6px 8px 6px 0;border-bottom:1px solid var(--line)}
+td.n,th.n{text-align:right;white-space:nowrap;padding:6px 0 6px 12px;font-variant-numeric:tabular-nums}
+.wide{overflow-x:auto}
+.card{margin:12px 0}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(260px,1fr));gap:8px;margin-top:8px}
+.pair img{display:block;width:100%;max-width:480px;height:auto;border-radius:4px;background:#fff}
+.bars{display:block;width:100%;height:72px;margin-top:8px;border-bottom:1px solid var(--line)}
+.bars path{fill:var(--bar)}
+.bars line{stroke:var(--bad);stroke-width:2;stroke-dasharray:4 3;vector-effect:non-scaling-stroke}
+.ends{display:flex;justify-content:space-between;margin:0;font-size:14px;color:var(--soft)}
+.bar{display:block;background:var(--line);height:10px;margin-top:7px;min-width:60px}
+.bar i{display:block;height:10px;background:var(--bar)}
+.key i{font-style:normal;white-space:nowrap;margin-right:10px}
+"""
+
+
+class Picture(NamedTuple):
+    """A row that is shown."""
+
+    row: int
+    pngs: tuple[bytes, ...]
+    """One, or two: before and after. Beside each other, or on a phone below."""
+    why: str
+    """Why there is none."""
+
+
+def page(
+    name: str,
+    flags: Flags,
+    before: Flags | None,
+    pictures: Sequence[Picture],
+    facts: Sequence[tuple[str, str]],
+) -> str:
+    """The whole report. `before` are the flags of the same people before they were refined."""
+    title = f"Audit of {text(name)}"
+    body = "".join((
+        f"<h1>{title}</h1>",
+        _counts(flags, before),
+        "".join(f'<p class="note">{text(note)}</p>' for note in flags.numbers.notes),
+        tables.found(flags, before),
+        tables.unchecked(flags),
+        _worst(flags, pictures),
+        tables.joints(flags),
+        tables.checked(flags),
+        tables.histograms(flags),
+        _about(facts),
+    ))  # fmt: skip
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{title}</title><style>{_STYLE}</style>"
+    )
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
+
+
+def _counts(flags: Flags, before: Flags | None) -> str:
+    rows, some = len(flags.numbers.track), reasons.any_flag(flags)
+    cells = [
+        (f"{rows:,}", "rows"),
+        (f"{int(flags.numbers.track.max(initial=-1)) + 1:,}", "tracks"),
+        (f"{int(some.sum()):,}", f"rows flagged ({some.mean():.1%})"),
+        (f"{len(flags.flagged)} of {len(REASONS) - 2 * (before is None)}", "checks made"),
+    ]
+    if before is not None:
+        cells.insert(3, (f"{int(reasons.any_flag(before).sum()):,}", "rows flagged before"))
+    items = "".join(f"<li><b>{number}</b>{text(word)}</li>" for number, word in cells)
+    return f'<ul class="counts">{items}</ul>'
+
+
+def _worst(flags: Flags, pictures: Sequence[Picture]) -> str:
+    if not pictures:
+        return "<h2>Worst frames</h2><p>No row is flagged.</p>"
+    cards = "".join(_card(flags, picture) for picture in pictures)
+    key = (
+        '<p class="soft key"><i><b style="color:#d98e00">●</b> left</i>'
+        '<i><b style="color:#2f86d6">■</b> right</i>'
+        '<i>◆ middle</i><i><b style="color:#c8352b">—</b> from a keypoint to where the body has it</i></p>'
+    )
+    said = (
+        f'<p class="soft">{len(pictures)} rows: the worst of each reason, then those with the largest numbers '
+        "against their bounds, of one track at most one in ten frames. flags.csv has all.</p>"
+    )
+    return f"<h2>Worst frames first</h2>{said}{key}{cards}"
+
+
+def _card(flags: Flags, picture: Picture) -> str:
+    row = picture.row
+    told = "".join(f"<li>{text(sentence)}</li>" for sentence in reasons.sentences(flags, row))
+    alt = f"Row {row}: the body over its keypoints"
+    shown = "".join(
+        f'<img alt="{alt}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        for png in picture.pngs
+    )
+    shown = f'<div class="pair">{shown}</div>' if picture.pngs else ""
+    if picture.why:
+        shown += f'<p class="soft">No drawing: {text(picture.why)}</p>'
+    return (
+        f'<article class="card"><h3>{text(_place(flags, row))}</h3><ul>{told}</ul>{shown}</article>'
+    )
+
+
+def _place(flags: Flags, row: int) -> str:
+    columns = flags.numbers.columns
+    known = {name: x[row] for name, x in columns.items() if x is not None}
+    told = [str(known[k]) for k in ("sequence", "subject", "view") if k in known]
+    told += [f"frame {known['frame']}"] if "frame" in known else []
+    return " · ".join([f"Row {row}", *(word for word in told if word)])
+
+
+def _about(facts: Sequence[tuple[str, str]]) -> str:
+    items = "".join(f"<li>{text(name)}: {text(value)}</li>" for name, value in facts)
+    return (
+        f"<h2>About this report</h2><ul>{items}</ul>"
+        '<p class="soft">No number here comes from a truth. A flag says where to look, not that the row is wrong; a '
+        "row without flags may be wrong in ways that no check sees, depth above all.</p>"
+    )

@@ -1,0 +1,122 @@
+"""The table of methods. A new method is one entry."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from diffjax import annotate
+from diffjax.comparison import evidence, plain, steps
+from diffjax.comparison.method import Method, chain
+
+FLAT: tuple[annotate.Kind, ...] = ("labels", "detections")
+
+
+def _mode(name: str, needs: str, told) -> Method:
+    """A mode of DiffAnnot."""
+    return Method(
+        name,
+        evidence.guidance(name),
+        annotate.KINDS,
+        (needs,),
+        evidence.guidance_grid(name),
+        told,
+        evidence.guidance_run(name),
+    )
+
+
+def _rival(name: str, method, prior: str) -> Method:
+    """ScoreHMR's evidence without its network: rows as they belong together in the set."""
+    told = evidence.told_fit if method == "loop" else evidence.told_gradients
+    return Method(
+        name,
+        evidence.fit(name, method, prior, "set"),
+        FLAT,
+        ("ScoreHMR's prior",),
+        evidence.fit_grid(method, "set"),
+        told,
+    )
+
+
+def _scorehmr(name: str, use: str, *needs: str, **changes: Any) -> Method:
+    """The loop as scripts/refine.py runs it."""
+    return Method(
+        name,
+        evidence.fit(name, "loop", "network", use),
+        FLAT,
+        ("ScoreHMR's prior", *needs),
+        evidence.fit_grid("loop", use, **changes),
+        evidence.told_fit,
+        evidence.fit_run(use),
+    )
+
+
+METHODS: tuple[Method, ...] = (
+    Method("estimate", plain.identity),
+    Method("mean-shift", plain.mean_shift, needs=("validation poses",)),
+    Method("linear", plain.linear, needs=("validation poses",)),
+    Method(
+        "smooth",
+        plain.smooth,
+        needs=("tracks",),
+        grid=lambda kit, kind: list(plain.WINDOWS),
+        told=lambda window: f"{window} frames",
+    ),
+    Method(
+        "one-euro",
+        plain.one_euro,
+        needs=("tracks",),
+        grid=lambda kit, kind: list(plain.CUTOFFS),
+        told=lambda setting: f"{setting[0]:g} Hz",
+    ),
+    Method("paper", steps.search, needs=("truth", "DiffAnnot's denoiser"), oracle=True),
+    Method("frontend", evidence.frontend, ("labels",), ("the frontend",)),
+    _rival("adam", "adam", "eps = 0"),
+    _rival("lbfgs", "lbfgs", "eps = 0"),
+    Method(
+        "ik",
+        evidence.inverse_kinematics,
+        ("joints3d",),
+        ("a prior",),
+        lambda kit, kind: list(evidence.PULLS),
+        lambda pull: f"pull {pull:g}",
+    ),
+    _mode("fast", "the frontend's residuals", evidence.told_fast),
+    _mode("guided", "a prior", evidence.told_guided),
+    _scorehmr("loop", "set", prior="none"),
+    _rival("gaussian", "loop", "Gaussian"),
+    _scorehmr("scorehmr", "frames"),
+    _scorehmr("scorehmr-video", "video", "tracks"),
+    _scorehmr("scorehmr-views", "views", "calibrated views"),
+)
+"""In the order of rows. `loop` is ScoreHMR's with eps = 0: the prior knows nothing."""
+
+
+def chosen(names: Sequence[str], methods: Sequence[Method] = METHODS) -> list[Method]:
+    """The methods of these names, `a+b` for one after the other; all of the table where there are none.
+
+    The estimate is always there, for all others are compared with it.
+    """
+    known = {method.name: method for method in methods}
+    found = [_named(name, known) for name in names] or list(methods)
+    first = known["estimate"]
+    return [first, *dict.fromkeys(method for method in found if method != first)]
+
+
+def _named(name: str, known: dict[str, Method]) -> Method:
+    parts = name.split("+")
+    for part in parts:
+        if part not in known:
+            raise ValueError(
+                f"--methods {name}: wanted names of {', '.join(known)}, or chains a+b, found {part!r}"
+            )
+        if len(parts) > 1 and known[part].oracle:
+            raise ValueError(f"--methods {name}: {part} is judged by the truth; it is in no chain")
+    whole = known[parts[0]]
+    for part in parts[1:]:
+        whole = _checked(chain(whole, known[part]), name)
+    return whole
+
+
+def _checked(method: Method, name: str) -> Method:
+    if not method.sees and all(part.sees for part in method.parts):
+        raise ValueError(f"--methods {name}: wanted parts that see the same evidence, found none")
+    return method

@@ -1,0 +1,72 @@
+"""Every method on one annotation set, in one table, and which command to run: python scripts/evaluate.py"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from diffjax import config, devices
+from diffjax.comparison import command as comparison
+from diffjax.comparison.method import Tuning
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    argv = devices.start(sys.argv[1:] if argv is None else argv)
+    file = config.config_of(argv)
+
+    def command(
+        data: str | None = None,
+        val: str | None = None,
+        methods: tuple[str, ...] = (),
+        use: Literal["auto", "frames", "video", "views"] = "auto",
+        limit: int = 0,
+        val_limit: int = 300,
+        tune: Tuning = "quick",
+        seed: int = 0,
+        out: Path | None = None,
+        overwrite: bool = False,
+        audit: Path | None = None,
+        scorehmr_config: Path | None = None,
+        scorehmr_prior: str = "",
+        config_file: Annotated[Path, tyro.conf.arg(name="config")] = file,
+        run: config.Fields = comparison.defaults(argv, file),  # noqa: B008
+    ) -> None:
+        """Prints a line a method as it comes, writes results.json, and says which command to run on your data.
+
+        Methods that need what the set lacks say so. The same command again goes on where a stopped one was.
+
+        Args:
+            data: Whose truth is known, .npz or a directory of shards; "demo", "demo_video" and
+                "demo_views" are generated people (default: the config's test set).
+            val: Other people whose truth is known, to tune settings on; "none" for none (default: the
+                config's, where `data` is the config's too; of a demo, its own).
+            methods: Only these, a+b for one after the other (default: all).
+            use: Rows alone, tracks, or views of one person; see --scorehmr.use.
+            limit: About so many people, evenly over the set; 0 for all.
+            val_limit: The same of the validation people.
+            tune: quick tries a few settings, full the grids of ablate.py, none takes the config's.
+            seed: Of everything that is drawn.
+            out: A folder (default: runs/NAME/evaluation).
+            overwrite: Replace what is in it.
+            audit: Instead: a report on this annotation set, without truth.
+            scorehmr_config: Of ScoreHMR's prior and settings (default: scorehmr_NAME.py beside the config,
+                or configs/scorehmr_demo.py).
+            scorehmr_prior: Another prior for it.
+            config_file: A file of configs/; every field below overrides it.
+            run: Of these fields guided.*, scorehmr.*, search.*, parts.* and data.* matter here.
+        """
+        if audit is not None:
+            comparison.audit(run, audit, out)
+            return
+        asked = comparison.Asked(
+            data, val, methods, use, limit, val_limit, tune, seed, out, overwrite
+        )
+        comparison.evaluate(run, asked, config_file, scorehmr_config, scorehmr_prior)
+
+    tyro.cli(command, args=argv, description=__doc__)
+
+
+if __name__ == "__main__":
+    config.run_main(main)
