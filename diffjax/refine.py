@@ -95,7 +95,7 @@ def _refine_groups(
     said = ""
     if seen.any():
         px = (quality[f"reprojection_px_{when}"][seen].mean() for when in ("before", "after"))
-        said = f"{' -> '.join(f'{error:.1f}' for error in px)} px of reprojection ({fitter.name}), "
+        said = f"{' -> '.join(f'{error:.1f}' for error in px)} px of reprojection as the loop saw it ({fitter.name}), "
     ms = 1e3 * seconds / source.count
     last = (
         f"{out}: {said}{source.count} people, {source.count - refined} as they came, {ms:.2f} ms a person; "

@@ -104,7 +104,7 @@ def test_a_figure_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
 
 def test_missing_matplotlib_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'diffjax\[viz\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install -e '\.\[viz\]'"):
         plots.bodies([VERTICES], FACES, ["one"], tmp_path / "b.png")
 
 

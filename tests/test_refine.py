@@ -266,7 +266,7 @@ def start(*words, **environment):
 
 
 def wait_for_pieces(directory, count):
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while len(list(directory.glob("*.npz"))) < count:
         assert time.monotonic() < until, "no piece was finished"
         time.sleep(0.02)
@@ -303,7 +303,7 @@ def test_ctrl_c_is_answered_at_once_and_says_how_to_go_on(many, tmp_path):
     with start(many / "shards", tmp_path / "out.npz", CHEAP_WAIT="0.3") as process:
         wait_for_pieces(tmp_path / ".out.npz.part", 1)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=5)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "of 300 people, which are kept in" in said.splitlines()[-1]
     assert said.splitlines()[-1].endswith("the same command goes on from there")
@@ -336,7 +336,7 @@ def test_two_processes_write_the_file_of_one(many, tmp_path):
     told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
     both = [start(*words, **told, JAX_PROCESS_ID=str(i)) for i in range(2)]
     for process in both:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
     assert words[1].read_bytes() == (many / "wanted.npz").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]

@@ -101,7 +101,7 @@ def test_two_processes_write_the_files_of_one(film, tmp_path):
     told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
     both = [start(*words, **told, JAX_PROCESS_ID=str(i)) for i in range(2)]
     for process in both:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
     same(film, tmp_path)
 

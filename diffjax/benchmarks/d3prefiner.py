@@ -268,7 +268,7 @@ def rows(case: Case, rounds: int) -> Iterator[timing.Row]:
             notes=notes,
         )
         if not peers:
-            note = "No module named 'torch'; pip install 'diffjax[dev]'"
+            note = "No module named 'torch'; pip install -e '.[dev]'"
             yield from (timing.Row(name, peer, None, note=note) for peer in PEERS)
 
 

@@ -147,7 +147,7 @@ def rows(case: Case, path: str, quick: bool) -> list[timing.Row]:
             contenders[peer] = _peer(peer, run, task, case)
         except (ImportError, RuntimeError) as error:
             reason = (
-                f"{type(error).__name__}: {str(error).splitlines()[0]}; pip install 'diffjax[dev]'"
+                f"{type(error).__name__}: {str(error).splitlines()[0]}; pip install -e '.[dev]'"
             )
             failed.append(timing.Row(name, peer, None, item="step", note=reason))
     clock, rounds = "cpu" if jax.default_backend() == "cpu" else "wall", 3 if quick else 7
