@@ -6,7 +6,7 @@
     python scripts/compare_sequences.py --config configs/d3prefiner_cmu.py
 
 DIR holds train/, val/ and test/ of AMASS-layout motion split by subject; cameras and detections are simulated. A
-minute or two of one core. Test: 89.2 to 64.7 mm MPJPE, 63.4 to 51.7 P-MPJPE, of a weak lifter, and mostly by lifting
+minute or two of one core. Test: 89.2 to 64.5 mm MPJPE, 63.4 to 51.5 P-MPJPE, of a weak lifter, and mostly by lifting
 anew (docs/results.md). Not the paper's: one token a frame, the distance of joints as the loss, one iteration, and
 errors half of which are the lifter's own, half drawn as the paper's. `d3prefiner_cmu_paper.py` is as the paper has it.
 """
