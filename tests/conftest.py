@@ -42,6 +42,13 @@ def toy_body() -> body.BodyModel:
     )
 
 
+@pytest.fixture(scope="session")
+def keypoints(toy_body) -> body.KeypointModel:
+    """17 keypoints of the toy body."""
+    regressor = np.random.default_rng(1).random((17, 60)) ** 12
+    return body.fold_keypoints(toy_body, regressor / regressor.sum(1, keepdims=True))
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Begins anew in every test: what a test draws does not depend on those run before it."""

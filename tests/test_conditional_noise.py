@@ -14,11 +14,6 @@ MOVING = np.delete(np.arange(3 * JOINTS).reshape(-1, 3), ROOT, 0).reshape(-1)
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def tied(rng, shape, rho):
     """Standard normal with that autocorrelation along axis -2."""
     z = rng.normal(size=shape)

@@ -19,12 +19,6 @@ N = 4
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
-@pytest.fixture
-def rng():
-    """Each test draws alike, whatever ran before."""
-    return np.random.default_rng(0)
-
-
 @pytest.fixture(scope="module")
 def keypoints():
     return tiny.keypoint_models()

@@ -9,12 +9,6 @@ from diffjax import body, camera, energies, rotations
 from diffjax.pose import Evidence, Pose
 
 
-@pytest.fixture(scope="module")
-def keypoints(toy_body):
-    regressor = np.random.default_rng(1).random((17, 60)) ** 12
-    return body.fold_keypoints(toy_body, regressor / regressor.sum(1, keepdims=True))
-
-
 def person(batch, rng, scale=0.4):
     v = jnp.asarray(rng.normal(size=(*batch, 24, 3)) * scale, jnp.float32)
     return Pose(

@@ -21,11 +21,6 @@ J = 4
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def poses(rng, batch=(), time=5, scale=0.3):
     x = rng.normal(size=(*batch, time, J, 3)) * scale
     return jnp.asarray(x - x[..., :1, :], jnp.float32)

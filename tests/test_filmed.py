@@ -4,21 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffjax import body, camera
+from diffjax import camera
 from diffjax.data import amass, filmed, motion, pose_sequences, synthetic
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-@pytest.fixture(scope="module")
-def keypoints(toy_body):
-    regressor = np.random.default_rng(1).random((17, 60)) ** 12
-    return body.fold_keypoints(toy_body, regressor / regressor.sum(1, keepdims=True))
 
 
 def clip(rng, frames=40, name="walk", fps=50.0):

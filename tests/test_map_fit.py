@@ -17,18 +17,6 @@ SIZE = map_fit.RESIDUAL_SIZE
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
-@pytest.fixture
-def rng():
-    """Each test draws alike, whatever ran before."""
-    return np.random.default_rng(0)
-
-
-@pytest.fixture(scope="module")
-def keypoints(toy_body):
-    regressor = np.random.default_rng(1).random((17, 60)) ** 12
-    return body.fold_keypoints(toy_body, regressor / regressor.sum(1, keepdims=True))
-
-
 @pytest.fixture(scope="module")
 def energy(keypoints):
     return energies.total(energies.reprojection(keypoints), energies.joints3d(keypoints))

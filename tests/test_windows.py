@@ -8,11 +8,6 @@ import pytest
 from diffjax import windows
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def same(x, *others):
     return x
 
