@@ -1,0 +1,79 @@
+"""The step search, and evidence inside the denoising."""
+
+import dataclasses
+from typing import Literal
+
+from diffjax import skeleton
+from diffjax.config.rules import check_choices, require
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """The step search (Algorithm 1)."""
+
+    max_step: int = 60
+    """Largest start tried."""
+    patience: int | None = 10
+    """Stop after more rises in a row than this; None tries every start."""
+    sampler: Literal["ddpm", "ddim"] = "ddpm"
+    candidate: Literal["chain", "one_step"] = "chain"
+    """s reverse steps (the paper), or one network call at s (the authors' code)."""
+    error: Literal["pa_mpjpe", "mpjpe", "reprojection"] = "pa_mpjpe"
+    """What chooses."""
+    keypoints: str = "h36m14"
+    """The joints that `error` and the table compare; the 2D ones are those of the evidence."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the factors of the denoiser's matrix products; sums and all else stay float32."""
+    tile: int | None = None
+    """(sample, start) pairs denoised at once, a multiple of 64; None for what suits the device."""
+
+    def __post_init__(self):
+        check_choices(self)
+        require(self.max_step >= 0, "search.max_step", "0 or more", self.max_step)
+        patient = self.patience is None or self.patience >= 1
+        require(patient, "search.patience", "1 or more, or None", self.patience)
+        whole = self.tile is None or (self.tile > 0 and self.tile % 64 == 0)
+        require(whole, "search.tile", "a multiple of 64, or None", self.tile)
+        known = tuple(sorted(skeleton.KEYPOINT_SETS))
+        require(self.keypoints in known, "search.keypoints", f"one of {known}", self.keypoints)
+
+
+@dataclasses.dataclass(frozen=True)
+class Guidance:
+    """One kind of evidence inside the denoising."""
+
+    strength: float
+    """Weight of the energy's gradient."""
+    rounds: int
+    """How often the chain is run."""
+    start: int = 50
+    """The estimate is inverted (DDIM) to this step."""
+    stride: int = 10
+    """Steps between denoiser calls on the way back."""
+    robust_px_share: float = 0.1
+    """Residuals beyond this share of the person's box stop pulling; 0 for plain squares."""
+    map_weight: float = 1.0
+    """Weight of the frontend's error model in the mode `fast`: grows with the noise of the evidence."""
+    through_network: bool = True
+    """Take the gradient through the denoiser too."""
+
+    def __post_init__(self):
+        require(self.strength >= 0, "guidance.strength", "0 or more", self.strength)
+        require(self.rounds >= 1, "guidance.rounds", "1 or more", self.rounds)
+        require(self.stride >= 1, "guidance.stride", "1 or more", self.stride)
+        require(self.start >= self.stride, "guidance.start", "guidance.stride or more", self.start)
+        share = self.robust_px_share
+        require(share >= 0, "guidance.robust_px_share", "0 or more", share)
+        require(self.map_weight >= 0, "guidance.map_weight", "0 or more", self.map_weight)
+
+
+@dataclasses.dataclass(frozen=True)
+class Guided:
+    """Guidance per kind of evidence, fixed on validation."""
+
+    labels: Guidance = Guidance(strength=4.0, rounds=40, map_weight=0.3)
+    """2D keypoints that people clicked."""
+    detections: Guidance = Guidance(strength=1.0, rounds=20, map_weight=3.0)
+    """2D keypoints of a detector."""
+    joints3d: Guidance = Guidance(strength=2.0, rounds=40, robust_px_share=0.0, map_weight=0.3)
+    """3D joints."""
