@@ -5,7 +5,7 @@ On one core of a CPU it goes through a small part of the frames that the light n
     python scripts/train.py --config configs/d3prefiner_cmu_paper.py
 
 Square loss, noise of every frame by itself given the estimate, two iterations. Width, batch and steps are not in the
-paper. `--sequence.network frames --sequence.width 128 --sequence.at-once 32` trains the light network in its place.
+paper. `--sequence.network frames --sequence.width 128` trains the light network in its place.
 """
 
 from diffjax import config
@@ -21,7 +21,7 @@ def get_config() -> config.Run:
             test="runs/cmu_sequences/test.npz",
         ),
         diffusion=config.Diffusion(schedule="cosine", steps=50),
-        sequence=config.Sequences(window=27, width=256, blocks=4, heads=8, noise="iid"),
+        sequence=config.Sequences(window=27, width=256, blocks=4, heads=8, **config.PAPER),
         train=config.Train(
             batch_size=128,
             steps=20000,

@@ -1,11 +1,12 @@
-"""D3PRefiner on generated motion: no data or licence needed.
+"""The sequence refiner on generated motion: no data or licence needed. The paper's: `d3prefiner_demo_paper.py`.
 
     python scripts/train.py --config configs/d3prefiner_demo.py
     python scripts/refine.py --config configs/d3prefiner_demo.py
     python scripts/compare_sequences.py --config configs/d3prefiner_demo.py
 
-The first command films generated motion with four simulated cameras and trains the lifters, once. A light network:
-the paper does not say its width (see config.Sequences).
+The first command films generated motion with four simulated cameras and trains the lifters, once: two and a half
+minutes of one core, refining 15 s more. Test: 67.8 to 67.2 mm MPJPE, 50.8 to 50.4 P-MPJPE, of a lifter of the
+refiner's own kind: on other sets refining such a one adds nothing at all (docs/results.md).
 """
 
 from diffjax import config
@@ -17,15 +18,16 @@ def get_config() -> config.Run:
         mode="d3prefiner",
         data=config.Data(train="demo", val="demo", test="demo"),
         diffusion=config.Diffusion(schedule="cosine", steps=50),
-        sequence=config.Sequences(window=27, width=64, blocks=2, heads=4, noise="iid"),
+        sequence=config.Sequences(window=27, training_stride=9, width=128, blocks=4),
         train=config.Train(
-            batch_size=16,
-            steps=600,
-            learning_rate=1e-3,
+            batch_size=32,
+            steps=1000,
+            learning_rate=2e-3,
             anneal="cosine",
+            clip=1.0,
             ema_rates=(0.99,),
             keep="last",
-            log_every=50,
-            save_every=200,
+            log_every=250,
+            save_every=500,
         ),
     )

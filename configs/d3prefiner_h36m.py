@@ -1,7 +1,7 @@
 """D3PRefiner with the paper's settings on Human3.6M in VideoPose3D's files. Not run here: the data are licensed.
 
     python scripts/make_sequences.py --h36m3d data_3d_h36m.npz --h36m2d data_2d_h36m_cpn_ft_h36m_dbb.npz \\
-        --out data/h36m --window 27 --width 256 --depth 6 --steps 60000 --batch 128
+        --out data/h36m --network stcformer --window 27 --width 256 --depth 6 --steps 60000 --batch 128
     python scripts/train.py --config configs/d3prefiner_h36m.py
     python scripts/refine.py --config configs/d3prefiner_h36m.py
 
@@ -22,7 +22,7 @@ def get_config() -> config.Run:
             train="data/h36m/train.npz", val="data/h36m/val.npz", test="data/h36m/test.npz"
         ),
         diffusion=config.Diffusion(schedule="cosine", steps=50),
-        sequence=config.Sequences(window=81, width=256, blocks=4, heads=8, noise="iid"),
+        sequence=config.Sequences(window=81, width=256, blocks=4, heads=8, **config.PAPER),
         train=config.Train(
             batch_size=128,
             steps=20000,

@@ -1,7 +1,7 @@
 """D3PRefiner over 243 frames on Human3.6M in VideoPose3D's files. Not run here: the data are licensed.
 
     python scripts/make_sequences.py --h36m3d data_3d_h36m.npz --h36m2d data_2d_h36m_cpn_ft_h36m_dbb.npz \\
-        --out data/h36m --window 27 --width 256 --depth 6 --steps 60000 --batch 128
+        --out data/h36m --network stcformer --window 27 --width 256 --depth 6 --steps 60000 --batch 128
     python scripts/train.py --config configs/d3prefiner_h36m_243.py
     python scripts/refine.py --config configs/d3prefiner_h36m_243.py
 
@@ -22,7 +22,7 @@ def get_config() -> config.Run:
         ),
         diffusion=config.Diffusion(schedule="cosine", steps=50),
         sequence=config.Sequences(
-            window=243, width=256, blocks=4, heads=8, noise="iid", remat=True, dtype="bfloat16"
+            window=243, width=256, blocks=4, heads=8, remat=True, dtype="bfloat16", **config.PAPER
         ),
         train=config.Train(
             batch_size=128,

@@ -28,5 +28,6 @@ def get_config() -> config.Run:
             prior="converted_weights/demo_prior.npz",
             residuals="converted_weights/demo_residuals.npz",
             frontend="converted_weights/demo_frontend.npz",
+            refiner="converted_weights/demo_refiner.npz",
         ),
     )

@@ -24,5 +24,6 @@ def get_config() -> config.Run:
             prior="runs/mocap",
             residuals=f"{data}/residuals.npz",
             frontend=f"{data}/frontend.npz",
+            refiner="runs/mocap_refiner",
         ),
     )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from diffjax import annotate, config, evaluate, fitting, objective, refine_groups, smoothing
+from diffjax import annotate, config, evaluate, fitting, objective, pose, refine_groups, smoothing
 from diffjax.data import jobs, pipeline, records
 from diffjax.denoisers import closed
 from diffjax.methods import diffannot, gates
@@ -102,15 +102,17 @@ def prior_of(run: config.Run, kit: annotate.Kit, name: str) -> annotate.LoadedPr
     if name == "eps = 0":
         denoiser = closed.no_prior(prior.schedule)
     else:
-        wanted = dataclasses.replace(
-            run,
-            model=dataclasses.replace(run.model, vector=layout),
-            train=dataclasses.replace(run.train, target="annotation"),
-        )
-        vectors = objective.training_vectors(wanted)
+        vectors = training_vectors(run, layout)
         vectors = (vectors - np.asarray(prior.normaliser.mean)) / np.asarray(prior.normaliser.std)
         denoiser = closed.gaussian_prior(prior.schedule, closed.fit_gaussian(vectors, RIDGE))
     return annotate.LoadedPrior(diffannot.Prior(denoiser, prior.schedule, prior.normaliser), layout)
+
+
+def training_vectors(run: config.Run, layout: pose.Layout) -> np.ndarray:
+    """The true people whom a run trains on."""
+    model = dataclasses.replace(run.model, vector=layout)
+    train = dataclasses.replace(run.train, target="annotation")
+    return objective.training_vectors(dataclasses.replace(run, model=model, train=train))
 
 
 def rivals_of(told: Told, more: Sequence[str | Path]) -> Iterator[Rival]:

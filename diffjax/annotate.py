@@ -157,9 +157,9 @@ class Kit(NamedTuple):
     body_path: str
     model: body.BodyModel
     prior: LoadedPrior | None
-    """Of `guided`."""
+    """Of `guided` and `combined`."""
     error_model: map_fit.ErrorModel | None
-    """Of `fast`."""
+    """Of `fast` and `combined`."""
 
 
 class Refiner(NamedTuple):
@@ -180,7 +180,7 @@ def make_refiner(
     settings: config.Guidance,
     mode: str = "guided",
 ) -> Refiner:
-    """The refiner of people with the fields of `head`, by `guided` or `fast`."""
+    """The refiner of people with the fields of `head`, by `guided`, `fast` or `combined`."""
     width = np.float32(settings.robust_px_share or np.inf)
     if mode == "guided":
         if kit.prior is None:
@@ -197,8 +197,10 @@ def make_refiner(
                 "mode fast: wanted the frontend's residuals, found none; pass --parts.residuals"
             )
         shared, work = (kit.error_model, np.float32(settings.map_weight), width), _fast
+    elif mode == "combined":
+        shared, work = _combined_parts(kit, settings)
     else:
-        raise ValueError(f"mode: wanted 'guided' or 'fast', got {mode!r}")
+        raise ValueError(f"mode: wanted 'guided', 'fast' or 'combined', got {mode!r}")
     keypoints = keypoints_of(kit.body_path, kit.model, head, kind)
     return Refiner(f"{mode}, {kind}", kind, work, (keypoints, *shared))
 
@@ -220,7 +222,7 @@ def refine_set(
     mode: str = "guided",
     where: str = "annotations",
 ) -> tuple[Refined, float]:
-    """Every sample refined by `guided` or `fast` from one kind of evidence; and milliseconds a sample."""
+    """Every sample refined by `guided`, `fast` or `combined` from one kind of evidence; and milliseconds a sample."""
     refiner = make_refiner(kit, annotations, kind, settings, mode)
     evidence = evidence_of(annotations, kind, where)
     refined, seconds = refine_people(refiner, estimate_of(annotations), evidence)
@@ -236,6 +238,39 @@ def _guided(layout, start, stride, through_network):
         return diffannot.guided(
             *batch, keypoints=keypoints, prior=prior, settings=settings, layout=layout, **static
         )
+
+    return work
+
+
+def _combined_parts(kit: Kit, settings: config.Guidance) -> tuple[tuple[Any, ...], Any]:
+    """What `combined` is given, and its function."""
+    if kit.prior is None or kit.error_model is None:
+        lacking = "prior" if kit.prior is None else "residuals"
+        raise ValueError(f"mode combined: wanted {lacking}, found none; pass --parts.{lacking}")
+    steps = len(kit.prior.prior.schedule.betas)
+    if settings.prior_time >= steps:
+        raise ValueError(
+            f"guided.prior_time: wanted a step below the {steps} of the prior, found {settings.prior_time}; "
+            "pass --guided.labels.prior_time, or that of the evidence at hand"
+        )
+    trust = diffannot.Trust(
+        np.float32(settings.error_weight),
+        np.float32(settings.prior_weight),
+        np.int32(settings.prior_time),
+        np.float32(settings.combined_px_share or np.inf),
+    )
+    work = _combined(kit.prior.layout, settings.iterations)
+    return (kit.prior.prior, kit.error_model, trust), work
+
+
+@functools.cache
+def _combined(layout, iterations):
+    """`combined` of a piece."""
+
+    def work(batch, keypoints, prior, error_model, trust):
+        how = {"layout": layout, "iterations": iterations}
+        estimate, evidence = batch
+        return diffannot.combined(estimate, evidence, keypoints, prior, error_model, trust, **how)
 
     return work
 

@@ -15,7 +15,7 @@ from diffjax.pose import Evidence, Pose
 
 Energy = Callable[[Pose, Evidence], Float[Array, "*batch"]]
 
-_SCALE = 1e3
+SCALE = 1e3
 """Brings a squared share of the box to the magnitude of a squared standard deviation."""
 
 
@@ -68,7 +68,7 @@ def reprojection_at(
 ) -> Float[Array, "*batch"]:
     """Energy of 2D keypoints for people who stand at a translation (m)."""
     squared = _residual_squared(keypoints, translation, evidence)
-    return _SCALE * jnp.sum(evidence.keypoints2d[..., 2] * geman_mcclure(squared, width), -1)
+    return SCALE * jnp.sum(evidence.keypoints2d[..., 2] * geman_mcclure(squared, width), -1)
 
 
 def reprojection(model: body.KeypointModel, width: Float[Array, ""] | float = jnp.inf) -> Energy:
@@ -92,7 +92,7 @@ def joints3d(model: body.KeypointModel) -> Energy:
         total = jnp.maximum(jnp.sum(weight, -1), 1e-6)[..., None]
         shift = jnp.sum(weight[..., None] * difference, -2) / total
         squared = jnp.sum((difference - shift[..., None, :]) ** 2, -1)
-        return _SCALE * jnp.sum(weight * squared, -1)
+        return SCALE * jnp.sum(weight * squared, -1)
 
     return energy
 

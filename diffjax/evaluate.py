@@ -190,20 +190,15 @@ def _score(model, joint_model, image_model, pred: Pose, truth: Truth, moving, ro
         true, weight = truth.joints[..., :3], truth.joints[..., 3]
         ours, theirs = (metrics.center(x, root) for x in (points, true))
         scores = scores._replace(
-            mpjpe_mm=_known(metrics.mpjpe_mm(ours, theirs, weight), weight),
-            pa_mpjpe_mm=_known(metrics.pa_mpjpe_mm(points, true, weight), weight),
+            mpjpe_mm=metrics.known(metrics.mpjpe_mm(ours, theirs, weight), weight),
+            pa_mpjpe_mm=metrics.known(metrics.pa_mpjpe_mm(points, true, weight), weight),
         )
     if truth.image is not None:
         seen = body.pose_keypoints(image_model, pred.rotations, pred.betas)
         where = energies.place(seen, truth.image, 0.1)
         error = energies.reprojection_error_px(seen, where, truth.image)
-        scores = scores._replace(image_px=_known(error, truth.image.keypoints2d[..., 2]))
+        scores = scores._replace(image_px=metrics.known(error, truth.image.keypoints2d[..., 2]))
     return scores
-
-
-def _known(error, weight):
-    """NaN for a person without one known keypoint, whose error would be 0."""
-    return jnp.where(jnp.sum(weight, -1) > 0, error, jnp.nan)
 
 
 def _score_parameters(model, pred: Pose, true: Pose, moving, scores: Scores) -> Scores:
@@ -262,7 +257,7 @@ def summary(row: Row, base: Scores, groups: np.ndarray) -> dict[str, Any]:
         "rotation_change_95": bootstrap(turn, groups),
         # Below a hundredth of a millimetre a sample has not moved.
         "improved": float(np.mean(known < -0.01)) if len(known) else float("nan"),
-        "harmed": float(np.mean(known > HARM_MM)) if len(known) else float("nan"),
+        "harmed": float(metrics.harm_rate(base.pa_mpjpe_mm, row.scores.pa_mpjpe_mm, HARM_MM)),
         "pa_p95_mm": float(np.nanquantile(row.scores.pa_mpjpe_mm, 0.95))
         if len(known)
         else float("nan"),

@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 
 from diffjax import annotate, body, config, devices, fitting, refine_groups, simulate
+from diffjax.confidence import files, modes
 from diffjax.data import checks, jobs, records, shards
 from diffjax.pose import Refined
 from diffjax.sequences import refining
 
 _PIECE = 2048
 """People of a piece, more or less: what a killed run has to do again."""
-_MATTERS = {
-    "guided": ("strength", "rounds", "start", "stride", "robust_px_share", "through_network"),
-    "fast": ("map_weight", "robust_px_share"),
-}
 
 
 def refine_file(
@@ -29,6 +26,8 @@ def refine_file(
     mode: str = "",
     workdir: Path | None = None,
     rows: int | None = None,
+    quality_from: Path | None = None,
+    max_harm: float | None = None,
 ) -> str:
     """Writes the set `data` with its estimates refined; says what the evidence thinks of them.
 
@@ -39,19 +38,33 @@ def refine_file(
       data: an annotation set (file or directory of shards), or `demo`.
       out: a file to write, whole or not at all; or a directory, in which shards appear one by one.
       kind: of evidence; by default the first that the set holds.
-      mode: `guided`, `fast`, `scorehmr` or `d3prefiner` (of a sequence set); by default that of the run.
+      mode: `guided`, `fast`, `combined`, `scorehmr` or `d3prefiner` (of a sequence set); by default that of the run.
       workdir: where the prior was trained, for a run that names none (default: runs/NAME).
       rows: of a piece; by default about 2048.
+      quality_from: a calibration; then the file NAME_quality.npz beside the output says what to expect of each row.
+      max_harm: leaves those alone of whom too little is expected, so that at most this share gets worse.
     """
+    if max_harm is not None and quality_from is None:
+        raise ValueError(
+            "--max-harm: wanted a calibration to tell who is likely to be harmed, found none; pass "
+            "--quality-from FILE, which scripts/evaluate.py --quality cheap writes"
+        )
     if (mode or run.mode) == "d3prefiner":
+        if quality_from is not None:
+            raise ValueError(
+                f"--quality-from {quality_from}: wanted an annotation set, found mode d3prefiner, of sequence sets; "
+                "choose another --mode"
+            )
         return refining.refine_file(run, data, out, workdir)
     _check_out(data, out)
     source = open_set(run, data)
     kind, mode = kind or _first_kind(source.head, data), mode or run.mode
     annotate.evidence_of(source.head, kind, data)  # Refuses what is absent.
     kit = load_kit(run, mode, workdir or Path("runs") / run.name)
-    if mode == "scorehmr":
-        return _refine_groups(run, source, out, kind, kit, rows)
+    if mode == "scorehmr" or quality_from is not None:
+        asked = dataclasses.replace(run, mode=mode)  # pyright: ignore[reportArgumentType]
+        way = _mode(asked, source, kind, kit, quality_from, max_harm)
+        return _refine_groups(asked, source, out, way, rows)
     settings = getattr(run.guided, kind)
     refiner = annotate.make_refiner(kit, source.head, kind, settings, mode)
     rows = rows or devices.piece(source.count, _PIECE)
@@ -67,41 +80,61 @@ def refine_file(
     return f"{out}: {describe(notes, kind)}, {ms:.2f} ms a person"
 
 
-def _refine_groups(
+def _mode(
     run: config.Run,
     source: shards.Source,
-    out: Path,
     kind: annotate.Kind,
     kit: annotate.Kit,
-    rows: int | None,
+    quality_from: Path | None,
+    max_harm: float | None,
+) -> modes.Mode:
+    """The run's mode, with what is told of each row."""
+    found = None if quality_from is None else files.load(config.locate(quality_from))
+    told = modes.told_of(kit, source.head, kind, found)
+    much = run.scorehmr.quality
+    if run.mode == "scorehmr":
+        mode = modes.of_fitter(
+            fitting.make_fitter(kit, source.head, kind, run.scorehmr), told, much
+        )
+    else:
+        settings = getattr(run.guided, kind)
+        refiner = annotate.make_refiner(kit, source.head, kind, settings, run.mode)
+        matters = {name: getattr(settings, name) for name in modes.MATTERS[run.mode]}
+        mode = modes.of_refiner(refiner, matters, told, much)
+    if found is None:
+        return mode
+    origin = modes.origin_of(run, kind, mode.use)
+    return modes.calibrated(mode, found, max_harm, origin, str(quality_from))
+
+
+def _refine_groups(
+    run: config.Run, source: shards.Source, out: Path, mode: modes.Mode, rows: int | None
 ) -> str:
-    """By ScoreHMR: rows alone, tracks, or views of one person. Says the table where the truth is known."""
-    fitter = fitting.make_fitter(kit, source.head, kind, run.scorehmr)
+    """Rows alone, tracks, or views of one person, and what they are worth. Says the table where the truth is known."""
     there = out.suffix and out.exists()
     directory = out.with_name(f".{out.name}.part")
     if not out.suffix and out.exists() and not jobs.is_begun(directory):
         raise ValueError(f"{out}: already exists; choose another --out, or remove it first")
-    facts = refine_groups.facts_of(source, fitter, run.scorehmr.quality)
-    job, people, plan = refine_groups.begin(directory, source, fitter, facts, rows or 0)
-    refine_groups.work(job, people, plan, fitter, run.scorehmr.quality)
+    job, people, plan = refine_groups.begin(directory, source, mode, rows or 0)
+    refine_groups.work(job, people, plan, mode)
     jobs.wait(job)
     if not devices.is_first():
         return ""
     better, quality, seconds = refine_groups.gather(job, people)
     beside = refine_groups.save(out, better, quality)
     jobs.forget(job)
-    lines = refine_groups.table(run, fitter.name, people, better, fitter.use, seconds)
+    lines = refine_groups.table(run, mode.name, people, better, mode.use, seconds)
     refined, seen = int(quality["refined"].sum()), quality["reprojection_px_before"] > 0
     said = ""
     if seen.any():
         px = (quality[f"reprojection_px_{when}"][seen].mean() for when in ("before", "after"))
-        said = f"{' -> '.join(f'{error:.1f}' for error in px)} px of reprojection as the loop saw it ({fitter.name}), "
+        said = f"{' -> '.join(f'{error:.1f}' for error in px)} px of reprojection as the loop saw it ({mode.name}), "
     ms = 1e3 * seconds / source.count
     last = (
         f"{out}: {said}{source.count} people, {source.count - refined} as they came, {ms:.2f} ms a person; "
         f"the quality of each is in {beside}"
     )
-    hint = refine_groups.hint(people, fitter.use, run.scorehmr.use)
+    hint = refine_groups.hint(people, mode.use, run.scorehmr.use)
     return "\n".join(
         [*lines, last, *([f"{out} was there before: replaced"] if there else []), *hint]
     )
@@ -145,12 +178,12 @@ def load_kit(run: config.Run, mode: str, workdir: Path) -> annotate.Kit:
     """What a mode needs of the parts of a run, and no more."""
     model = body.load_body(config.locate(run.data.body))
     prior, residuals = run.parts.prior or run.parts.denoiser or workdir, run.parts.residuals
-    conditioned = mode == "scorehmr"
+    conditioned, wanted = mode == "scorehmr", mode in ("fast", "combined")
     return annotate.Kit(
         run.data.body,
         model,
         None if mode == "fast" else annotate.load_prior(prior, model, conditioned=conditioned),
-        annotate.load_error_model(residuals) if mode == "fast" and residuals else None,
+        annotate.load_error_model(residuals) if wanted and residuals else None,
     )
 
 
@@ -162,14 +195,17 @@ def _facts(
     mode: str,
 ) -> dict[str, Any]:
     """All that a result depends on."""
-    known = kit.prior.prior if kit.prior else kit.error_model
+    known = {
+        "prior": kit.prior and kit.prior.prior,
+        "residuals": kit.error_model,
+    }
     return {
         "data": source.digest,
         "evidence": refiner.kind,
         "mode": mode,
-        "guidance": {name: getattr(settings, name) for name in _MATTERS[mode]},
+        "guidance": {name: getattr(settings, name) for name in modes.MATTERS[mode]},
         "body": jobs.fingerprint(refiner.shared[0]),
-        "prior" if kit.prior else "residuals": jobs.fingerprint(known),
+        **{name: jobs.fingerprint(part) for name, part in known.items() if part is not None},
     }
 
 

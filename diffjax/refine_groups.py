@@ -1,4 +1,4 @@
-"""Refining a set whose rows may belong together (ScoreHMR): piece by piece, and on from where it was stopped.
+"""Refining a set whose rows may belong together, or are told what they are worth: piece by piece, and on from a stop.
 
 The set is held in memory, since a track may lie anywhere in it.
 """
@@ -16,13 +16,13 @@ from diffjax import (
     annotate,
     config,
     evaluate,
-    fit_signals,
     fitting,
     metrics,
     segments,
     skeleton,
     tracks,
 )
+from diffjax.confidence import modes
 from diffjax.data import checks, jobs, records, shards
 from diffjax.pose import Pose
 
@@ -31,40 +31,21 @@ _PIECE = {"cpu": 512}
 
 
 def begin(
-    directory: Path, source: shards.Source, fitter: fitting.Fitter, facts: dict[str, Any], rows: int
+    directory: Path, source: shards.Source, mode: modes.Mode, rows: int
 ) -> tuple[jobs.Job, records.AnnotationSet, list[tracks.Piece]]:
     """The job in a directory, all its people, checked, and which of them are fitted together."""
     people = records.concatenate(list(shards.survey(source)))
-    groups = fitting.groups_of(people, fitter.use, source.name)
+    groups = fitting.groups_of(people, mode.use, source.name)
     rows = rows or _PIECE.get(jax.default_backend(), 2048)
-    plan = fitting.pieces_of(groups, fitter.use, rows)
-    edges = np.cumsum([0, *(piece.keep.sum() for piece in plan)]).tolist()
-    job = jobs.open_job(directory, facts, source.count, rows, "choose another --out", tuple(edges))
+    plan = fitting.pieces_of(groups, mode.use, rows)
+    edges = tuple(np.cumsum([0, *(piece.keep.sum() for piece in plan)]).tolist())
+    facts = {"data": source.digest, "evidence": mode.kind, **mode.facts}
+    job = jobs.open_job(directory, facts, source.count, rows, "choose another --out", edges)
     return job, people, plan
 
 
-def facts_of(
-    source: shards.Source, fitter: fitting.Fitter, quality: config.Quality
-) -> dict[str, Any]:
-    """All that a result depends on."""
-    return {
-        "data": source.digest,
-        "evidence": fitter.kind,
-        "mode": "scorehmr",
-        "use": fitter.use,
-        "fit": dataclasses.asdict(fitter.settings),
-        "quality": quality,
-        "body": jobs.fingerprint(fitter.keypoints),
-        "prior": jobs.fingerprint(fitter.loaded.prior),
-    }
-
-
 def work(
-    job: jobs.Job,
-    people: records.AnnotationSet,
-    plan: list[tracks.Piece],
-    fitter: fitting.Fitter,
-    quality: config.Quality = "cheap",
+    job: jobs.Job, people: records.AnnotationSet, plan: list[tracks.Piece], mode: modes.Mode
 ) -> None:
     """Does the pieces of this process that are not done."""
     first = {start: index for index, start in enumerate(job.edges)}
@@ -74,19 +55,18 @@ def work(
 
     def do(piece: tracks.Piece, bar: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         some = records.take(people, piece.rows)
-        refined, seconds = fitting.fit_piece(fitter, some, piece.group, "annotations", bar)
-        told, more = fit_signals.signals(fitter, some, piece.group, refined, "annotations", quality)
+        refined, seconds = modes.refine_rows(mode, some, piece.group, "annotations", bar)
         arrays = {
             "pred_pose": refined.pose.rotations,
             "pred_betas": refined.pose.betas,
             "pred_cam_t": refined.translation,
-            **{f"quality/{name}": value for name, value in (refined.quality | told).items()},
+            **{f"quality/{name}": value for name, value in refined.quality.items()},
         }
         kept = {name: np.asarray(value)[piece.keep] for name, value in arrays.items()}
         checks.check_values({name: kept[name] for name in checks.ESTIMATE}, "refined")
-        return kept | {"rows": piece.rows[piece.keep]}, {"seconds": seconds + more}
+        return kept | {"rows": piece.rows[piece.keep]}, {"seconds": seconds}
 
-    jobs.work(job, read, do, fitter.name)
+    jobs.work(job, read, do, mode.name)
 
 
 def gather(

@@ -4,6 +4,7 @@ What a simulated annotation set holds is what HMR's cached output holds on real 
 errors of a network that never saw the subject. Training estimates are cross-fitted by subject.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -129,10 +130,16 @@ def _train(
         scene.coco,
         jnp.asarray(frames.rotations),
         jnp.asarray(np.resize(rows, len(frames.frame))),
-        draw=synthetic.draw_views,
+        draw=_draw(float(scene.eyesight)),
         steps=steps,
         report=lambda step, value: report(f"{name}: step {step}/{steps}, loss {value:.4f}"),
     )
+
+
+@functools.cache
+def _draw(eyesight: float):
+    """One function an eyesight: all folds share one compilation."""
+    return functools.partial(synthetic.draw_views, eyesight=eyesight)
 
 
 def cross_fitted(
@@ -146,14 +153,29 @@ def cross_fitted(
     report: Report = lambda line: None,
 ) -> records.AnnotationSet:
     """`views` estimates of every frame, each by a frontend that never saw the frame's subject."""
-    fold, sets = fold_of_subjects(frames.subject, folds), []
+    sets = []
+    trained = fold_frontends(seed, frames, scene, folds=folds, steps=steps, report=report)
+    for i, (rows, params) in enumerate(trained):
+        repeated = moments.joined([moments.take(frames, rows)] * views)
+        sets.append(annotate(seed + 1000 + i, repeated, params, scene))
+    return records.concatenate(sets)
+
+
+def fold_frontends(
+    seed: int,
+    frames: moments.Frames,
+    scene: synthetic.Scene,
+    *,
+    folds: int = 4,
+    steps: int = 2000,
+    report: Report = lambda line: None,
+) -> Iterator[tuple[np.ndarray, Any]]:
+    """The rows of each fold, and a frontend that never saw their subjects."""
+    fold = fold_of_subjects(frames.subject, folds)
     for i in range(fold.max() + 1):
         name = f"frontend {i + 1} of {fold.max() + 1}, cross-fitted"
         params = _train(seed + i + 1, scene, frames, np.flatnonzero(fold != i), steps, report, name)
-        held_out = moments.take(frames, np.flatnonzero(fold == i))
-        repeated = moments.joined([held_out] * views)
-        sets.append(annotate(seed + 1000 + i, repeated, params, scene))
-    return records.concatenate(sets)
+        yield np.flatnonzero(fold == i), params
 
 
 def make_estimates(
@@ -212,14 +234,17 @@ Pair = tuple[records.AnnotationSet, records.AnnotationSet]
 _PARTS = ("val", "test")
 
 
-def _demo_of(make: Callable[..., records.AnnotationSet], frontend_path, body_path) -> Pair:
+def _demo_of(
+    make: Callable[..., records.AnnotationSet], frontend_path, body_path, eyesight
+) -> Pair:
     """make(split, its clips, frontend, scene) of val and test."""
-    params, scene = keypoint_hmr.load(frontend_path), synthetic.load_scene(str(body_path))
+    params = keypoint_hmr.load(frontend_path)
+    scene = synthetic.load_scene(str(body_path))._replace(eyesight=eyesight)
     val, test = (make(part, splits.generated_clips(part), params, scene) for part in _PARTS)
     return val, test
 
 
-def demo_sets(frontend_path: str | Path, body_path: str | Path) -> Pair:
+def demo_sets(frontend_path: str | Path, body_path: str | Path, eyesight: float = 1.0) -> Pair:
     """The demo's val and test sets (300 generated people each), from the frontend's weights."""
 
     def make(part, clips, params, scene):
@@ -230,20 +255,22 @@ def demo_sets(frontend_path: str | Path, body_path: str | Path) -> Pair:
         seed = 2000 + _PARTS.index(part)
         return annotate(seed, moments.gather(clips, every, cap), params, scene)
 
-    return _demo_of(make, frontend_path, body_path)
+    return _demo_of(make, frontend_path, body_path, eyesight)
 
 
-def demo_video_sets(frontend_path: str | Path, body_path: str | Path) -> Pair:
+def demo_video_sets(
+    frontend_path: str | Path, body_path: str | Path, eyesight: float = 1.0
+) -> Pair:
     """The demo's videos: 6 windows of 63 frames in val, 10 in test."""
 
     def make(part, clips, params, scene):
         windows = moments.windows(clips, {"val": 6, "test": 10}[part])
         return track_set(2002 + _PARTS.index(part), windows, params, scene)
 
-    return _demo_of(make, frontend_path, body_path)
+    return _demo_of(make, frontend_path, body_path, eyesight)
 
 
-def demo_view_sets(frontend_path: str | Path, body_path: str | Path) -> Pair:
+def demo_view_sets(frontend_path: str | Path, body_path: str | Path, eyesight: float = 1.0) -> Pair:
     """The demo's people in four views: 60 instants in val, 96 in test, of 12 subjects each."""
 
     def make(part, clips, params, scene):
@@ -254,19 +281,21 @@ def demo_view_sets(frontend_path: str | Path, body_path: str | Path) -> Pair:
         frames = moments.gather(clips, every, cap)
         return view_set(2004 + _PARTS.index(part), frames, params, scene)
 
-    return _demo_of(make, frontend_path, body_path)
+    return _demo_of(make, frontend_path, body_path, eyesight)
 
 
 DEMOS = ("demo", "demo_video", "demo_views")
 """Names of generated people: single frames, tracks, and four views of each instant."""
 
 
-def demo_split(name: str, frontend_path: str | Path, body_path: str | Path) -> Pair:
-    """(val, test) of generated people: "demo", "demo_video" or "demo_views"."""
+def demo_split(
+    name: str, frontend_path: str | Path, body_path: str | Path, eyesight: float = 1.0
+) -> Pair:
+    """(val, test) of generated people: "demo", "demo_video" or "demo_views". `eyesight` as in `synthetic.Scene`."""
     makers = dict(zip(DEMOS, (demo_sets, demo_video_sets, demo_view_sets)))
     if name not in makers:
         raise ValueError(f"{name}: wanted one of {', '.join(makers)}, found another name")
-    return makers[name](frontend_path, body_path)
+    return makers[name](frontend_path, body_path, eyesight)
 
 
 @jax.jit

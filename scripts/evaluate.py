@@ -1,5 +1,6 @@
 """Every method on one annotation set, in one table, and which command to run: python scripts/evaluate.py"""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import tyro
 from diffjax import config, devices
 from diffjax.comparison import command as comparison
 from diffjax.comparison.method import Tuning
+from diffjax.protocols.table import Name as Protocol
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -27,13 +29,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         seed: int = 0,
         out: Path | None = None,
         overwrite: bool = False,
+        sweep: tuple[Literal["noise", "dropout", "frontends", "views", "rate", "all"], ...] = (),
+        sets: tuple[str, ...] = (),
+        fps: float = 30.0,
+        note: str = "",
+        protocol: Protocol = "diffjax",
+        bodies: tuple[Path, ...] = (),
+        quality: Literal["none", "cheap", "full"] = "none",
+        max_harm: float | None = None,
+        calibrate: tuple[str, ...] = (),
+        score: Path | None = None,
         audit: Path | None = None,
         scorehmr_config: Path | None = None,
         scorehmr_prior: str = "",
         config_file: Annotated[Path, tyro.conf.arg(name="config")] = file,
         run: config.Fields = comparison.defaults(argv, file),  # noqa: B008
     ) -> None:
-        """Prints a line a method as it comes, writes results.json, and says which command to run on your data.
+        """Prints a line a method as it comes, then what to run on your data; writes results.json and report.html.
 
         Methods that need what the set lacks say so. The same command again goes on where a stopped one was.
 
@@ -50,6 +62,21 @@ def main(argv: Sequence[str] | None = None) -> None:
             seed: Of everything that is drawn.
             out: A folder (default: runs/NAME/evaluation).
             overwrite: Replace what is in it.
+            sweep: Instead: curves of a few methods against keypoint noise, missing keypoints, frontends,
+                cameras at once, or frames a second.
+            sets: Of --sweep frontends: the same people by several, NAME=SET or NAME=SET,VALIDATION each.
+            fps: Frames a second of tracks.
+            note: What is real and what is simulated, for the report.
+            protocol: Measure as the papers on this data set do, too: in a second table, and in results.json.
+            bodies: The male and the female body that gendered truth was posed with.
+            quality: Tell of each row how well its errors are expected without the truth, from numbers of the fit
+                (cheap), or from six fits more (full); told by the validation people. Writes calibrations for
+                refine.py --quality-from.
+            max_harm: Rows more: those left alone of whom too little gain is expected, so that at most this share of
+                the validation people gets worse by more than 1 mm; 0.05 is a good one. With --quality cheap at least.
+            calibrate: Of --quality: more sets whose truth is known, beside the validation people.
+            score: Instead: this refined set alone, without running a method, against the truth in `data`
+                (default: in itself).
             audit: Instead: a report on this annotation set, without truth.
             scorehmr_config: Of ScoreHMR's prior and settings (default: scorehmr_NAME.py beside the config,
                 or configs/scorehmr_demo.py).
@@ -61,9 +88,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             comparison.audit(run, audit, out)
             return
         asked = comparison.Asked(
-            data, val, methods, use, limit, val_limit, tune, seed, out, overwrite
-        )
-        comparison.evaluate(run, asked, config_file, scorehmr_config, scorehmr_prior)
+            data, val, methods, use, limit, val_limit, tune, seed, out, overwrite,
+            fps, note, sweep, sets, shlex.join(["python", "scripts/evaluate.py", *argv]),
+            protocol, bodies, quality, max_harm, calibrate,
+        )  # fmt: skip
+        if score is not None:
+            comparison.score(run, asked, score)
+            return
+        work = comparison.sweep if sweep else comparison.evaluate
+        work(run, asked, config_file, scorehmr_config, scorehmr_prior)
 
     tyro.cli(command, args=argv, description=__doc__)
 

@@ -17,6 +17,7 @@ def make_estimates(
     body: Path = Path("converted_weights/open_body.npz"),
     frontend: Path | None = None,
     correlation: float = 0.0,
+    eyesight: float = 1.0,
     steps: int = 2000,
     views: int = 3,
     seed: int = 0,
@@ -31,14 +32,19 @@ def make_estimates(
         frontend: A frontend.npz from before: none is trained, and only the sets of val and test are
             written.
         correlation: Of the videos' detection errors with those of the frame before; 0 is none.
-        steps: Training steps of each of the five frontends, 256 people a step.
+        eyesight: Errors of the 2D that the frontends see, as a share of the detector's, in training too. 1 is
+            the detections of the sets; less is a stronger frontend.
+        steps: Training steps of each of the five frontends, 256 people a step; few make a weak one.
         views: Random cameras for each training pose.
         seed: Of weights, views and noise.
     """
     start = time.perf_counter()
     _refuse_overwriting(out)
     in_time.memory(moments.WINDOW, correlation)  # Refused before anything is trained.
-    generated, scene = motion == "generated", synthetic.load_scene(str(body))
+    if not 0.0 <= eyesight <= 1.0:
+        raise ValueError(f"--eyesight: wanted a share from 0 to 1, got {eyesight}")
+    generated = motion == "generated"
+    scene = synthetic.load_scene(str(body))._replace(eyesight=eyesight)
     parts = ("val", "test") if frontend else splits.Clips._fields
     params = keypoint_hmr.load(frontend) if frontend else None
     clips = splits.generated_split(parts) if generated else splits.read_split(motion, parts)

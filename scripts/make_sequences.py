@@ -25,11 +25,12 @@ def make_sequences(
     lifter: Path | None = None,
     takes: int = 1,
     folds: int = 4,
-    window: int = stcformer.Settings().window,
-    width: int = stcformer.Settings().width,
-    depth: int = stcformer.Settings().depth,
-    steps: int = stcformer.Settings().steps,
-    batch: int = stcformer.Settings().batch,
+    network: stcformer.Network = "frames",
+    window: int | None = None,
+    width: int | None = None,
+    depth: int | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
     seed: int = 0,
 ) -> None:
     """Writes train, val and test: 2D, a lifter's 3D (of train out of fold) and the truth; and the lifter.
@@ -50,11 +51,12 @@ def make_sequences(
         takes: Training motion is filmed so often, each time by other cameras; where the shape of a body is not
             known, also as another body.
         folds: Lifters to cross-fit with; Human3.6M's subjects are their own folds up to this number.
-        window: Frames that the lifter sees; its network is STCFormer of this width and depth.
-        width: STCFormer's own is 256.
-        depth: STCFormer's own is 6.
-        steps: Training steps of each of the lifters, a multiple of 25.
-        batch: Windows a step.
+        network: Of the lifter: with a token a frame, which a CPU trains well in a minute or two, or STCFormer's.
+        window: Frames that the lifter sees (27, or 9 of stcformer).
+        width: Of the network (128, or 64; STCFormer's own is 256).
+        depth: Its blocks (4, or 2; STCFormer's own is 6).
+        steps: Training steps of each of the lifters, a multiple of 25 (3000, or 600).
+        batch: Windows a step (32, or 48).
         seed: Of weights, cameras and noise.
     """
     start = time.perf_counter()
@@ -68,7 +70,10 @@ def make_sequences(
     else:
         detector = filmed.PERFECT if true_2d else filmed.Detector()
         videos = lifting.film(motion, str(body), seed=seed, fps=fps, takes=takes, detector=detector)
-    settings = stcformer.Settings(window=window, width=width, depth=depth, steps=steps, batch=batch)
+    told = {"window": window, "width": width, "depth": depth, "steps": steps, "batch": batch}
+    settings = (stcformer.LIGHT if network == "frames" else stcformer.Settings())._replace(
+        **{name: value for name, value in told.items() if value is not None}
+    )
     if lifter:
         lifts = stcformer.load(lifter)
         made = lifting.Videos(

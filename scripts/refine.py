@@ -19,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         out: Path | None = None,
         evidence: annotate.Kind | None = None,
         workdir: Path | None = None,
+        quality_from: Path | None = None,
+        max_harm: float | None = None,
         config_file: Annotated[Path, tyro.conf.arg(name="config")] = file,
         run: config.Fields = config.load(file),  # noqa: B008
     ) -> None:
@@ -37,12 +39,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             evidence: What refines: clicked 2D labels, 2D detections or 3D joints. By default the
                 first of them that the set holds.
             workdir: Where the prior was trained, if --parts.prior names none (default: runs/NAME).
+            quality_from: A calibration that scripts/evaluate.py --quality wrote of this method and evidence: then
+                NAME_quality.npz beside the output says what error and what gain to expect of each row.
+            max_harm: With a calibration: leave those alone of whom too little gain is expected, so that at most
+                this share of all gets worse by more than 1 mm (0.05, say); off by default.
             config_file: A file of configs/; every field below overrides it.
             run: Of these fields mode, guided.*, scorehmr.*, sequence.*, parts.* and data.body matter here.
         """
         target = out or (workdir or Path("runs") / run.name) / "refined.npz"
         source = data or run.data.test
-        said = refine.refine_file(run, source, target, kind=evidence, workdir=workdir)
+        more = {"quality_from": quality_from, "max_harm": max_harm}
+        said = refine.refine_file(run, source, target, kind=evidence, workdir=workdir, **more)
         if devices.is_first():
             print(said)
 

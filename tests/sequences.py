@@ -39,7 +39,7 @@ def arrays(made: sequence_sets.SequenceSet) -> dict:
 
 def run(train="", val="", test="", **changes) -> config.Run:
     """One block of width 16 over windows of 9 frames."""
-    told = {"window": 9, "width": 16, "blocks": 1, "heads": 2} | changes
+    told = config.PAPER | {"window": 9, "width": 16, "blocks": 1, "heads": 2} | changes
     return config.Run(
         name="tiny",
         mode="d3prefiner",

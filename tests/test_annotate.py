@@ -136,10 +136,11 @@ def test_a_prior_of_another_body_or_with_conditions_is_refused(kit, tmp_path, to
 # Refining.
 
 
-@pytest.mark.parametrize("mode", ["guided", "fast"])
+@pytest.mark.parametrize("mode", ["guided", "fast", "combined"])
 def test_a_set_is_refined_towards_its_evidence(mode, kit, people):
     # An untrained prior knows nothing: the smallest steps that show which way it goes.
-    settings = config.Guidance(strength=1.0, rounds=3, map_weight=0.1)
+    weights = {"map_weight": 0.1, "error_weight": 0.1, "prior_weight": 0.0, "prior_time": 5}
+    settings = config.Guidance(strength=1.0, rounds=3, iterations=9, **weights)
     for kind, name in (("joints3d", "joints3d{}_mm"), ("labels", "reprojection{}_px")):
         refined, ms = annotate.refine_set(kit, people, kind, settings, mode=mode)
         before, after = (refined.quality[name.format(when)] for when in ("_before", ""))
@@ -155,7 +156,16 @@ def test_a_mode_that_lacks_its_part_says_which(kit, people):
         annotate.refine_set(kit._replace(error_model=None), people, "labels", settings, mode="fast")
     with pytest.raises(ValueError, match=r"mode guided: .*pass --parts.prior"):
         annotate.refine_set(kit._replace(prior=None), people, "labels", settings)
-    with pytest.raises(ValueError, match="mode: wanted 'guided' or 'fast', got 'paper'"):
+    for part, mine in (("prior", "prior"), ("residuals", "error_model")):
+        less = kit._replace(**{mine: None})
+        with pytest.raises(ValueError, match=rf"mode combined: .*pass --parts.{part}"):
+            annotate.refine_set(less, people, "labels", settings, mode="combined")
+    late = dataclasses.replace(settings, prior_time=10**6)
+    with pytest.raises(ValueError, match="prior_time: wanted a step below the"):
+        annotate.refine_set(kit, people, "labels", late, mode="combined")
+    with pytest.raises(
+        ValueError, match=r"mode: wanted .guided., .fast. or .combined., got .paper."
+    ):
         annotate.refine_set(kit, people, "labels", settings, mode="paper")
 
 

@@ -152,7 +152,8 @@ def test_every_setting_trains_and_refines(changes, files, tmp_path):
     videos = sequence_sets.read(files["test"])
     refined = refining.refine_set(model, videos, "test")
     assert np.isfinite(refined.estimate3d).all()
-    jax.tree.map(np.testing.assert_array_equal, store.load(tmp_path).params, model.params)
+    for place in (tmp_path, tmp_path / "model.npz"):
+        jax.tree.map(np.testing.assert_array_equal, store.load(place).params, model.params)
 
 
 def test_a_network_learns_the_error_that_the_lifter_makes(files, tmp_path):
@@ -315,6 +316,17 @@ def test_gaps_are_filled_where_the_run_says_so(trained, tmp_path):
 def test_settings_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         sequences.run(**changes)
+
+
+@pytest.mark.parametrize("name", ["demo", "cmu"])
+def test_the_winner_is_the_default_and_the_papers_setting_has_a_name(name):
+    best = config.load(config.ROOT / f"configs/d3prefiner_{name}.py")
+    paper = config.load(config.ROOT / f"configs/d3prefiner_{name}_paper.py")
+    defaults = dataclasses.asdict(config.Sequences())
+    for field, value in config.PAPER.items():
+        assert getattr(best.sequence, field) == defaults[field]
+        assert getattr(paper.sequence, field) == value
+    assert (paper.diffusion.steps, paper.sequence.iterations, paper.data) == (50, 2, best.data)
 
 
 def test_a_run_of_sequences_survives_its_json():

@@ -45,6 +45,13 @@ def fast(estimate, evidence, keypoints):
     return diffannot.refine_jit(estimate, evidence, keypoints, model, mode="fast", **how)
 
 
+def combined(estimate, evidence, keypoints, weight=1e-2):
+    model = map_fit.ErrorModel(0.3 * np.eye(82, dtype=np.float32))
+    trust = diffannot.Trust(*map(jnp.float32, (1e-2, weight)), jnp.int32(200), jnp.float32(0.2))
+    known = keypoints, prior("sixd154"), model, trust
+    return diffannot.refine_jit(estimate, evidence, *known, mode="combined", iterations=60)
+
+
 def near(truth, rng, off=0.1):
     delta = jnp.asarray(rng.normal(size=(*truth.betas.shape[:-1], 82)) * off, jnp.float32)
     return map_fit.move(truth, delta)
@@ -61,12 +68,13 @@ def test_an_unknown_mode_is_refused(keypoints, rng):
     truth = tiny.person((N,), rng)
     evidence = tiny.observe(keypoints, truth)
     with pytest.raises(
-        ValueError, match=r"mode: wanted one of \['fast', 'guided', 'paper'\], got 'best'"
+        ValueError,
+        match=r"mode: wanted one of \['combined', 'fast', 'guided', 'paper'\], got 'best'",
     ):
         diffannot.refine(truth, evidence, keypoints, mode="best")
 
 
-@pytest.mark.parametrize("mode", ["guided", "fast", "paper"])
+@pytest.mark.parametrize("mode", ["guided", "fast", "combined", "paper"])
 def test_refine_hands_everything_to_the_named_mode(mode, keypoints, rng, monkeypatch):
     truth = tiny.person((), rng)
     evidence = tiny.observe(keypoints, truth)
@@ -96,12 +104,25 @@ def test_without_strength_guided_is_about_the_input(keypoints, rng):
     np.testing.assert_allclose(found.pose.betas, estimate.betas, atol=0.1)
 
 
+def test_the_more_the_prior_weighs_the_nearer_a_fit_is_to_its_mean(keypoints, rng):
+    """The prior's mean is a vector of zeros."""
+    estimate = tiny.person((N,), rng)
+    evidence = tiny.observe(keypoints, estimate)
+    norms = []
+    for weight in (0.0, 1.0, 100.0):
+        people = combined(estimate, evidence, keypoints, weight).pose
+        x = pose.standardise(tiny.normaliser("sixd154"), pose.vector_from_pose(people, "sixd154"))
+        norms.append(jnp.linalg.norm(x, axis=-1))
+    assert (norms[1] < norms[0]).all()
+    assert (norms[2] < norms[1]).all()
+
+
 def gently_guided(estimate, evidence, keypoints):
     """A strength of 4 overshoots on this body, and then the last bit decides how far."""
     return guided(estimate, evidence, keypoints, strength=1.0)
 
 
-@pytest.mark.parametrize("mode", [gently_guided, fast])
+@pytest.mark.parametrize("mode", [gently_guided, fast, combined])
 @pytest.mark.parametrize("kind", ["joints3d", "reprojection"])
 def test_evidence_is_approached_and_quality_says_so(mode, kind, keypoints, rng):
     truth = tiny.person((N,), rng)

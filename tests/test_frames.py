@@ -39,3 +39,18 @@ def test_a_new_network_says_nothing_and_a_frame_reaches_its_neighbours(batch, rn
     assert one.shape == x.shape
     changed = (jnp.abs(one - other).max((-1, -2)) > 1e-5).reshape(-1, 5)
     assert changed.tolist() == [[True, True, False, False, False]] * len(changed)
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (2, 3)])
+def test_a_lifter_sees_where_and_how_large_a_person_is(batch, rng):
+    network = frames.FrameLifter(width=8, blocks=1)
+    p = jnp.asarray(0.1 * rng.normal(size=(*batch, 5, 17, 2)), jnp.float32)
+    params = jax.jit(network.init)(jax.random.key(0), p)["params"]
+    lift = jax.jit(lambda p: network.apply({"params": params}, p))
+    here = lift(p)
+    assert here.shape == (*p.shape[:-1], 3)
+    for other in (p + 0.1, 2.0 * p, p.at[..., 2, 0, 0].add(0.05)):
+        assert jnp.abs(lift(other) - here).max() > 1e-4
+    far = jnp.abs(lift(p.at[..., 1:, 3, :].multiply(1.0 + 1e-6)) - here).max()
+    assert far < 1e-4
+    assert jnp.isfinite(lift(jnp.zeros_like(p))).all()

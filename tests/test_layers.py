@@ -7,7 +7,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / "diffjax"
 FLOORS = """
-rotations skeleton camera unpickle kinematics skinning segments windows tracks micro_batches raster
+markup rotations skeleton camera unpickle kinematics skinning segments windows tracks micro_batches raster
 config schedule body metrics devices criss_cross step_embedding
 pose sampling chunks
 search energies guidance losses denoisers joint_limits smoothing descent
@@ -15,9 +15,9 @@ methods supervision
 frontends
 data checkpoint
 convert simulate annotate plots motion_sets feed
-evaluate demo fitting drawing
-fit_signals objective loop draw_people
-refine_groups train draw
+evaluate demo fitting drawing training_videos
+confidence objective loop draw_people
+refine_groups train draw protocols
 sequences audit
 refine
 choosing

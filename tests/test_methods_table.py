@@ -12,9 +12,10 @@ import pytest
 import tiny
 
 from diffjax import annotate, audit, config, refine, rotations
-from diffjax.comparison import advice, command, method, people, plain, protocol, table
+from diffjax.comparison import advice, command, method, people, plain, protocol, smplify, table
 from diffjax.comparison.method import Method, Task
 from diffjax.data import records
+from diffjax.methods import mixture
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
@@ -171,7 +172,8 @@ def test_every_method_has_a_row_of_each_kind_that_it_sees(run, tmp_path):
     found = protocol.compare(methods, kit, sets, tmp_path, files=files, say=lambda _: None)
     rows = [(row["method"], row["evidence"]) for row in found["rows"] if "left_out" not in row]
     lacks = {row["method"] for row in found["rows"] if "left_out" in row}
-    assert lacks == {"smooth", "one-euro", "frontend", "scorehmr-video", "scorehmr-views"}
+    tracks = {"smooth", "one-euro", "d3prefiner", "scorehmr-video"}
+    assert lacks == {"frontend", "scorehmr-views", *tracks}
     wanted = [
         (m.name, kind) for m in table.METHODS if m.name not in lacks for kind in m.sees or (None,)
     ]
@@ -191,6 +193,35 @@ def test_the_table_from_end_to_end(run, tmp_path, capsys):
     kept = json.loads((tmp_path / "out" / "results.json").read_text())
     assert kept["finished"]
     assert kept["rows"] == json.loads(json.dumps(found["rows"]))
+
+
+def test_priors_of_poses_peers_and_the_combination_from_end_to_end(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(smplify, "GRADIENTS", {"adam": 2, "lbfgs": 2})
+    monkeypatch.setattr(smplify, "TIME", 5)
+    still = mixture.from_moments(np.ones(1), np.zeros((1, 69)), np.eye(69)[None])
+    monkeypatch.setattr(smplify, "_mixture", lambda kit: still)
+    soon = dataclasses.replace(GUIDED, prior_time=5, iterations=2)
+    mine = dataclasses.replace(run, guided=config.Guided(soon, soon, soon))
+    names = ("smplify", "smplify-diffusion", "smplfitter", "combined")
+    rows = rows_of(compare(mine, tmp_path / "out", *names))
+    for name in ("smplify", "smplify-diffusion", "combined"):
+        assert rows[name, "labels"]["pa_change_mm"] != 0.0
+    if importlib.util.find_spec(
+        "smplfitter"
+    ):  # How well it fits is in test_peer, on a body with a mesh.
+        assert rows["smplfitter", "joints3d"]["pa_change_mm"] != 0.0
+    else:
+        (lone,) = (row for key, row in rows.items() if key[0] == "smplfitter")
+        assert "smplfitter" in lone["left_out"]
+    assert "--mode combined" in rows["combined", "labels"]["command"]
+    assert rows["smplify", "labels"]["command"] is None
+
+
+def test_methods_that_are_off_by_default_are_there_if_named():
+    off = {entry.name for entry in table.METHODS if not entry.default}
+    assert off == {"smplify-adam", "smplify-diffusion", "smplfitter"}
+    assert not off & {entry.name for entry in table.chosen([])}
+    assert off < {entry.name for entry in table.chosen(sorted(off))}
 
 
 def test_tracks_are_smoothed_wherever_their_rows_lie(run, tmp_path):

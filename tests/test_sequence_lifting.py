@@ -27,7 +27,7 @@ def few(monkeypatch):
         splits, "generated_clips", lambda part: motion.generate(0, people[part], 1, 1.0)
     )
     monkeypatch.setattr(lifting, "_EVERY", dict.fromkeys(people, 1))
-    monkeypatch.setattr(stcformer.Settings, "__new__", lambda kind, *a, **b: SMALL)
+    monkeypatch.setattr(sources, "LIFTER", SMALL)
 
 
 def test_each_training_subject_is_lifted_by_who_never_saw_it(monkeypatch):
@@ -48,10 +48,11 @@ def test_each_training_subject_is_lifted_by_who_never_saw_it(monkeypatch):
         lifting.cross_fitted(sequences.videos((20,), subjects=1), SMALL)
 
 
-def test_a_lifter_learns_and_is_kept(tmp_path):
+@pytest.mark.parametrize("network", ["stcformer", "frames"])
+def test_a_lifter_learns_and_is_kept(network, tmp_path):
     made = sequences.videos((60, 60))
     said = []
-    told = SMALL._replace(steps=150, width=16, batch=8)
+    told = SMALL._replace(steps=150, width=16, batch=8, network=network)
     sizes = sequence_sets.lengths(made)
     lifter = stcformer.train(
         jax.random.key(0), told, made.poses2d, made.truth3d, sizes, lambda *x: said.append(x)
@@ -61,6 +62,10 @@ def test_a_lifter_learns_and_is_kept(tmp_path):
     back = stcformer.load(tmp_path / "lifter.npz")
     first, second = (stcformer.predict(x, made.poses2d, sizes) for x in (lifter, back))
     np.testing.assert_array_equal(first, second)
+    deep = told._replace(depth=2)
+    records.save_arrays(tmp_path / "deep.npz", stcformer.arrays_of(lifter._replace(settings=deep)))
+    with pytest.raises(ValueError, match="wanted the finite weights of a network of"):
+        stcformer.load(tmp_path / "deep.npz")
     np.savez(tmp_path / "other.npz", x=np.zeros(2))
     with pytest.raises(ValueError, match="wanted a lifter"):
         stcformer.load(tmp_path / "other.npz")

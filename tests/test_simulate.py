@@ -88,6 +88,29 @@ def test_labels_are_closer_than_detections():
     np.testing.assert_allclose(seen.mean(), 0.95, atol=0.01)
 
 
+def test_eyesight_makes_errors_smaller_and_finds_nothing_that_is_missing(rng):
+    pixels = jnp.asarray(rng.normal(size=(50, 17, 2)) * 100 + 500, jnp.float32)
+    found = synthetic.detect(jax.random.key(0), pixels)
+    same, half, sharp = (synthetic.seen_by_frontend(x, found, pixels) for x in (1.0, 0.5, 0.0))
+    np.testing.assert_array_equal(same, found)
+    seen = np.asarray(found[..., 2]) > 0
+    assert not seen.all()
+    np.testing.assert_allclose((half - sharp)[seen], 0.5 * (found - sharp)[seen], atol=1e-4)
+    np.testing.assert_allclose(sharp[..., :2][seen], pixels[seen], atol=1e-4)
+    np.testing.assert_array_equal(half[~seen], 0)
+
+
+def test_a_frontend_that_sees_better_estimates_otherwise_from_the_same_detections(
+    rng, scene, params, monkeypatch
+):
+    monkeypatch.setattr(simulate, "_ROWS", 16)
+    frames = moments.gather([_clip(rng, "a_1", 14)], every=1)
+    plain = simulate.annotate(0, frames, params, scene)
+    sharp = simulate.annotate(0, frames, params, scene._replace(eyesight=0.25))
+    np.testing.assert_array_equal(plain.keypoints2d, sharp.keypoints2d)
+    assert np.abs(plain.pred_pose - sharp.pred_pose).max() > 1e-4
+
+
 def test_the_covariance_of_a_known_error_is_that_error_squared(rng):
     true = _random_people(rng, 5)
     turn = jnp.zeros((24, 3)).at[4, 1].set(0.3)

@@ -4,29 +4,12 @@ import base64
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from diffjax import markup
 from diffjax.audit import reasons, tables
 from diffjax.audit.reasons import REASONS, Flags
-from diffjax.audit.tables import text
+from diffjax.markup import text
 
 _STYLE = """
-:root{color-scheme:light dark;--ink:#16191d;--soft:#59626c;--ground:#fff;--card:#f3f5f7;
---line:#d5dae0;--bar:#4d7fb3;--bad:#b3261e}
-@media(prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#a3abb5;--ground:#14171a;--card:#1f2429;
---line:#3a424b;--bar:#7fb0e3;--bad:#ff8a80}}
-*{box-sizing:border-box}
-body{margin:0 auto;padding:16px;max-width:900px;font:16px/1.5 system-ui,sans-serif;color:var(--ink);
-background:var(--ground);overflow-wrap:anywhere}
-h1{font-size:24px;line-height:1.25}h2{font-size:20px;margin:36px 0 8px}h3{font-size:16px;margin:0}
-p,ul{margin:8px 0}ul{padding-left:20px}
-.soft{color:var(--soft);font-size:14px}.note{border-left:4px solid var(--bad);padding-left:10px}
-.counts{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:8px;padding:0;list-style:none}
-.counts li,.card{background:var(--card);border-radius:8px;padding:10px 12px}
-.counts b{display:block;font-size:24px;line-height:1.2}
-table{border-collapse:collapse;width:100%;font-size:15px}
-th,td{text-align:left;vertical-align:top;padding:6px 8px 6px 0;border-bottom:1px solid var(--line)}
-td.n,th.n{text-align:right;white-space:nowrap;padding:6px 0 6px 12px;font-variant-numeric:tabular-nums}
-.wide{overflow-x:auto}
-.card{margin:12px 0}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(260px,1fr));gap:8px;margin-top:8px}
 .pair img{display:block;width:100%;max-width:480px;height:auto;border-radius:4px;background:#fff}
 .bars{display:block;width:100%;height:72px;margin-top:8px;border-bottom:1px solid var(--line)}
@@ -57,9 +40,9 @@ def page(
     facts: Sequence[tuple[str, str]],
 ) -> str:
     """The whole report. `before` are the flags of the same people before they were refined."""
-    title = f"Audit of {text(name)}"
+    title = f"Audit of {name}"
     body = "".join((
-        f"<h1>{title}</h1>",
+        f"<h1>{text(title)}</h1>",
         _counts(flags, before),
         "".join(f'<p class="note">{text(note)}</p>' for note in flags.numbers.notes),
         tables.found(flags, before),
@@ -70,11 +53,7 @@ def page(
         tables.histograms(flags),
         _about(facts),
     ))  # fmt: skip
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style>"
-    )
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
+    return markup.document(title, body, _STYLE)
 
 
 def _counts(flags: Flags, before: Flags | None) -> str:

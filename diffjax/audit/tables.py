@@ -1,29 +1,13 @@
 """The report's tables and histograms, as HTML."""
 
-import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from diffjax import skeleton
 from diffjax.audit import charts
 from diffjax.audit.reasons import REASONS, Flags
-
-
-def text(x: object) -> str:
-    """Any text as HTML: names are never tags."""
-    return html.escape(str(x), quote=True)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are HTML; all columns but the first are numbers."""
-
-    def line(tag: str, cells: Sequence[str]) -> str:
-        kinds = ("", *[' class="n"'] * (len(cells) - 1))
-        return "<tr>" + "".join(f"<{tag}{k}>{c}</{tag}>" for k, c in zip(kinds, cells)) + "</tr>"
-
-    inner = "".join(line("td", row) for row in rows)
-    return f'<div class="wide"><table><thead>{line("th", head)}</thead><tbody>{inner}</tbody></table></div>'
+from diffjax.markup import table, text
 
 
 def found(flags: Flags, before: Flags | None) -> str:
@@ -38,7 +22,7 @@ def found(flags: Flags, before: Flags | None) -> str:
     if not rows:
         return ""
     head = ["", *([] if before is None else ["Before"]), "Rows"]
-    return "<h2>What was found</h2>" + _table(head, rows)
+    return "<h2>What was found</h2>" + table(head, rows)
 
 
 def checked(flags: Flags) -> str:
@@ -50,7 +34,7 @@ def checked(flags: Flags) -> str:
         told = f'{text(reason.title)}<br><span class="soft">{text(name)}, of {known:,} rows</span>'
         rows.append([told, text(("< " if reason.below else "> ") + reason.shown(bound))])
     said = '<p class="soft">Every number of every row is in audit.npz, under these names.</p>'
-    return f"<h2>What was checked</h2>{said}{_table(['', 'Flagged'], rows)}"
+    return f"<h2>What was checked</h2>{said}{table(['', 'Flagged'], rows)}"
 
 
 def unchecked(flags: Flags) -> str:
@@ -94,7 +78,7 @@ def _bars(title: str, said: str, names: Sequence[str], values: np.ndarray, unit:
         ]
         for i in map(int, order)
     )
-    return f'<h2>{text(title)}</h2><p class="soft">{text(said)}</p>{_table(["", ""], rows)}'
+    return f'<h2>{text(title)}</h2><p class="soft">{text(said)}</p>{table(["", ""], rows)}'
 
 
 def histograms(flags: Flags) -> str:

@@ -19,6 +19,12 @@ SHARES = (1.0, 0.5)
 STRENGTHS = (1.0, 2.0, 4.0)
 """Of guided; above 4 the clipped steps diverge."""
 MAP_WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0)
+COMBINED = {
+    "labels": ((0.05, 0.1, 0.2), (0.2, 0.3, 0.5)),
+    "detections": ((0.35, 0.5, 0.7, 1.0), (0.7, 1.0, 1.5)),
+    "joints3d": ((0.03, 0.1, 0.3), (0.1, 0.3, 1.0)),
+}
+"""Weights of errors and of the prior."""
 PULLS = (0.1, 0.01, 1.0)
 """Of inverse kinematics, to the estimate."""
 IK_GRADIENTS = 40
@@ -27,10 +33,12 @@ QUICK_GRADIENTS = {"adam": (40,), "lbfgs": (10,)}
 
 
 def guidance_grid(mode: str):
-    """Settings of `guided` or `fast` beside those of the run."""
+    """Settings of a mode beside those of the run."""
 
     def grid(kit: Kit, kind: annotate.Kind | None) -> list[config.Guidance]:
         base = getattr(kit.run.guided, str(kind))
+        if mode == "combined":
+            return _unique(base, _combinations(base, str(kind), kit.tuning == "full"))
         field, values = "map_weight", MAP_WEIGHTS
         if mode == "guided":
             own = tuple(share * base.strength for share in SHARES)
@@ -40,13 +48,22 @@ def guidance_grid(mode: str):
     return grid
 
 
+def _combinations(base: config.Guidance, kind: str, full: bool) -> list[dict[str, float]]:
+    """Both weights of `combined`: the one of the frontend's errors follows the noise of the evidence."""
+    if full:
+        pairs = itertools.product(*COMBINED[kind])
+    else:
+        pairs = [(share * base.error_weight, share * base.prior_weight) for share in (0.5, 2.0)]
+    return [{"error_weight": errors, "prior_weight": prior} for errors, prior in pairs]
+
+
 def _unique(base: Any, changes: list[dict[str, Any]]) -> list[Any]:
     """The configured settings first, then those that differ."""
     return list(dict.fromkeys([base, *(dataclasses.replace(base, **c) for c in changes)]))
 
 
 def guidance(mode: str):
-    """`guided` or `fast`."""
+    """A mode of DiffAnnot."""
 
     def refine(given: ablation.People, kit: Kit, task: Task, seed: int) -> list[Outcome]:
         a, kind = given.annotations, task.kind
@@ -179,6 +196,10 @@ def told_guided(settings: config.Guidance) -> str:
 
 def told_fast(settings: config.Guidance) -> str:
     return f"weight {settings.map_weight:g}"
+
+
+def told_combined(settings: config.Guidance) -> str:
+    return f"{settings.error_weight:g} + {settings.prior_weight:g}"
 
 
 def posed(refined: Refined) -> Pose:

@@ -9,6 +9,7 @@ from diffjax import annotate, config, fitting, refine
 from diffjax.comparison.method import Kit, Tuning
 from diffjax.data import records
 from diffjax.frontends import keypoint_hmr
+from diffjax.sequences import store
 
 
 def loop_config(file: Path) -> Path:
@@ -60,6 +61,8 @@ def load(
     looped = part("loop", True, lambda: refine.load_kit(loop, "scorehmr", workdir))
     file = run.parts.frontend
     frontend = part("frontend", bool(file), lambda: keypoint_hmr.load(config.locate(file)))
+    sequences = run.parts.refiner
+    refiner = part("refiner", bool(sequences), lambda: store.load(sequences))
     guided = annotate.Kit(run.data.body, model, prior, errors)
     return Kit(
         run,
@@ -72,4 +75,5 @@ def load(
         missing,
         tuning,
         seed,
+        refiner,
     )

@@ -1,6 +1,7 @@
 """What a method is to the table: a name, what it needs, and a function from people to better ones."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from diffjax import ablation, annotate, config, evaluate, tracks
 from diffjax.comparison import people
 from diffjax.data import records
+from diffjax.methods import d3prefiner
 from diffjax.pose import Refined
 
 Tuning = Literal["none", "quick", "full"]
@@ -28,9 +30,13 @@ class Kit(NamedTuple):
     frontend: Any
     use: tracks.Use
     missing: dict[str, str]
-    """By part: prior, loop, denoiser, residuals, frontend."""
+    """By part: prior, loop, denoiser, residuals, frontend, refiner."""
     tuning: Tuning
     seed: int
+    refiner: d3prefiner.Model | None = None
+    """Of sequences."""
+    fps: float = 30.0
+    """Of tracks, frames a second: annotation sets do not tell."""
 
 
 class Task(NamedTuple):
@@ -79,6 +85,8 @@ class Method(NamedTuple):
     """Whether it is shown the truth."""
     parts: tuple["Method", ...] = ()
     """Of a chain."""
+    default: bool = True
+    """Whether it is in a table for which nobody names the methods."""
 
 
 def _has_tracks(kit: Kit, test: people.Crowd, val: people.Crowd | None) -> bool:
@@ -102,6 +110,10 @@ def _has_poses(kit: Kit, test: people.Crowd, val: people.Crowd | None) -> bool:
     return val is not None and int(known(val.people).sum()) > 1
 
 
+def _installed(package: str) -> Callable[..., bool]:
+    return lambda kit, test, val: importlib.util.find_spec(package) is not None
+
+
 def _loaded(part: str) -> Callable[..., bool]:
     return lambda kit, test, val: part not in kit.missing
 
@@ -117,6 +129,9 @@ NEEDS: dict[str, Callable[[Kit, people.Crowd, people.Crowd | None], bool]] = {
     "DiffAnnot's denoiser": _loaded("denoiser"),
     "the frontend's residuals": _loaded("residuals"),
     "the frontend": _loaded("frontend"),
+    "a refiner of sequences": _loaded("refiner"),
+    "scikit-learn": _installed("sklearn"),
+    "smplfitter": _installed("smplfitter"),
 }
 """What a method may need beside evidence, in words, and whether it is there."""
 _EVIDENCE = {"labels": "2D keypoints", "detections": "2D keypoints", "joints3d": "3D joints"}
@@ -202,7 +217,8 @@ def chain(first: Method, second: Method) -> Method:
             given._replace(annotations=a), kit, task._replace(settings=two), seed
         )
         seconds = float(np.nansum([begun.seconds, ended.seconds]))
-        return [ended._replace(name=name, seconds=seconds)]
+        saw = ended.sees if second.sees else begun.sees
+        return [ended._replace(name=name, sees=saw, seconds=seconds)]
 
     sees = tuple(k for k in annotate.KINDS if k in (second.sees or first.sees)
                  and (not first.sees or not second.sees or k in first.sees))  # fmt: skip

@@ -7,6 +7,7 @@ import numpy as np
 
 from diffjax import ablation, annotate, config, evaluate, fitting, simulate, tracks
 from diffjax.data import checks, records, shards
+from diffjax.protocols.referee import Referee
 
 _TRUTH = ("pose", "betas", "cam_t", "keypoints3d")
 
@@ -22,6 +23,8 @@ class Crowd(NamedTuple):
     """Rows that do."""
     counts: dict[str, Any]
     """What there is of whom; see `count`."""
+    referee: Referee | None = None
+    """By whose protocol every row of the table is measured, too."""
 
 
 def read(run: config.Run, name: str, split: Literal["val", "test"]) -> records.AnnotationSet:
@@ -94,6 +97,11 @@ def _named(a: records.AnnotationSet) -> records.AnnotationSet:
 _ALONE = "(no sequence) row "
 
 
+def nameless(a: records.AnnotationSet) -> np.ndarray:
+    """(N,) whose sequence had no name when the set was read."""
+    return unnamed(a) if a.sequence is None else np.char.startswith(a.sequence, _ALONE)
+
+
 def some(a: records.AnnotationSet, use: tracks.Use, limit: int) -> records.AnnotationSet:
     """About `limit` people, whole groups evenly over the set; 0 for everybody."""
     if not limit or limit >= records.count(a):
@@ -116,22 +124,32 @@ def gather(
             f"{name}: fields {', '.join((*_TRUTH, 'labels2d', 'keypoints2d'))}: wanted something to "
             "judge by, found nothing; add one of them, or ask for a report without truth: --audit"
         )
-    groups = fitting.groups_of(a, way, name)
-    seen = np.full(records.count(a), way != "views")
-    if way == "views":
-        seen[[rows[0] for rows in groups]] = True
+    return crowd_of(run, a, name, way)
+
+
+def crowd_of(
+    run: config.Run,
+    a: records.AnnotationSet,
+    name: str,
+    use: tracks.Use,
+    seen: np.ndarray | None = None,
+) -> Crowd:
+    """People of a set in memory, judged before anything is done to them. Rows that are not `seen` do not count."""
+    groups = fitting.groups_of(a, use, name)
+    if seen is None:
+        seen = np.full(records.count(a), use != "views")
+        if use == "views":
+            seen[[rows[0] for rows in groups]] = True
     known = _finite(a.pose, a) & _finite(a.betas, a)
     moving = evaluate.survey([records.take(a, known)]).moving if known.any() else None
     people = ablation.judged(run, a, seen, moving)
-    return Crowd(people, name, way, groups, count(people, way, groups))
+    return Crowd(people, name, use, groups, count(people, use, groups))
 
 
 def count(people: ablation.People, use: tracks.Use, groups: list[np.ndarray]) -> dict[str, Any]:
     """How many rows there are, have a truth, evidence of each kind, a sequence, and in what tracks."""
     a = people.annotations
-    alone = unnamed(a)
-    if a.sequence is not None:
-        alone = np.char.startswith(a.sequence, _ALONE)
+    alone = nameless(a)
     told = {
         kind: int((getattr(a, annotate.FIELD_OF[kind])[..., -1] > 0).any(-1).sum())
         for kind in annotate.kinds_of(a)
@@ -184,7 +202,11 @@ def describe(crowd: Crowd) -> str:
         said.append(
             f"{n['groups']} instants, {n['groups_of_one']} of one view, judged in the first view"
         )
-    source = "generated motion, simulated cameras and keypoints"
-    return f"{crowd.name}: {', '.join(said)}" + (
-        f"; {source}" if crowd.name in simulate.DEMOS else ""
-    )
+    source = source_of(crowd)
+    return f"{crowd.name}: {', '.join(said)}" + f"; {source}" * bool(source)
+
+
+def source_of(crowd: Crowd) -> str:
+    """What of the people is simulated, where that is known."""
+    demo = crowd.name.split(",")[0] in simulate.DEMOS
+    return "generated motion, simulated cameras and keypoints" if demo else ""

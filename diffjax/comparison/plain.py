@@ -16,8 +16,7 @@ from diffjax.pose import Pose, Refined
 
 WINDOWS = (15, 9, 21)
 CUTOFFS = ((2.0, 1.0), (1.0, 1.0), (4.0, 1.0))
-"""One-Euro's (cutoff, beta), Hz of a video of `FPS`, whose rate annotation sets do not tell."""
-FPS = 30.0
+"""One-Euro's (cutoff, beta), Hz."""
 RIDGES = (1e6, 1e5, 1e4, 1e3, 1e2, 1e1)
 """Of the linear method, against standardised estimates."""
 Value = TypeVar("Value")
@@ -57,7 +56,7 @@ def one_euro(given: ablation.People, kit: Kit, task: Task, seed: int) -> list[Ou
     def filtered(pose: Pose, ids: np.ndarray) -> Pose:
         sixd = np.asarray(rotations.sixd_columns_from_matrix(jnp.asarray(pose.rotations)))
         flat = np.concatenate([sixd.reshape(len(sixd), -1), np.asarray(pose.betas)], -1)
-        found = smoothing.one_euro(flat, ids, FPS, cutoff, beta)
+        found = smoothing.one_euro(flat, ids, kit.fps, cutoff, beta)
         turned = jnp.asarray(found[:, :-10].reshape(sixd.shape))
         return Pose(rotations.matrix_from_6d_columns(turned), jnp.asarray(found[:, -10:]))
 

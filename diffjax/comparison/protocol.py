@@ -2,24 +2,24 @@
 
 import dataclasses
 import functools
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from diffjax import ablation, annotate, evaluate, report
-from diffjax.comparison import advice, method, people
+from diffjax.comparison import advice, answers, method, people, results, worth
 from diffjax.comparison.evidence import posed
 from diffjax.comparison.method import Kit, Method, Outcome, Task
 from diffjax.data import jobs, records
+from diffjax.protocols import printed, referee
 
 Say = Callable[[str], Any]
-RESULTS = "results.json"
-_print = functools.partial(print, flush=True)  # A row is read as it comes.
+RESULTS = results.NAME
+print_now = functools.partial(print, flush=True)
+"""A row is read as it comes."""
 
 
 class Sets(NamedTuple):
@@ -40,20 +40,33 @@ def compare(
     *,
     files: advice.Files,
     overwrite: bool = False,
-    say: Say = _print,
+    told: dict[str, str] | None = None,
+    trust: worth.Asked | None = None,
+    say: Say = print_now,
 ) -> dict[str, Any]:
-    """Prints a line a row as it comes, then what to run; returns and keeps results.json in `out`.
+    """Prints a line a row as it comes, then what to run; returns and keeps results.json in `out`, and its page.
 
     The same call goes on where a stopped one was. Beside it, in `out`/people, every person's scores and signals.
+    `told` is what else is to be kept: the command line, a note on the people. With `trust` each row is told what its
+    people are worth without the truth.
     """
-    began, result = time.perf_counter(), _open(out, _facts(kit, sets), overwrite)
+    began = time.perf_counter()
+    facts = facts_of(kit, sets) | {"quality": worth.facts(trust)}
+    result: dict[str, Any] = results.begin(out, facts, overwrite) | (told or {})
+    result |= {"sets": {part: results.of_set(crowd) for part, crowd in sets._asdict().items()}}
+    result |= {"tuning": kit.tuning, "seed": kit.seed, "warnings": warnings(sets)}
+    if sets.test.referee is not None:
+        result["protocol"] = referee.describe(sets.test.referee)
+    before = result.get("seconds") or 0.0
     chosen: dict[Key, Any] = {}
-    for line in head(kit, sets):
+    for line in head(sets):
         say(line)
     try:
         for entry in methods:
-            for row in _rows_of(entry, kit, sets, result, chosen, files, out):
-                say(line_of(row))
+            for row in _rows_of(entry, kit, sets, result, chosen, files, out, trust):
+                for line in (line_of(row), *worth.lines(row)):
+                    say(line)
+                result["seconds"] = before + time.perf_counter() - began
     except KeyboardInterrupt as stop:
         done = len(result["rows"])
         raise KeyboardInterrupt(
@@ -62,23 +75,32 @@ def compare(
     order = [entry.name for entry in methods]
     wanted = [row for row in result["rows"] if row["method"] in order]
     wanted = sorted(wanted, key=lambda row: order.index(row["method"]))
-    result["advice"] = advice.best(wanted)
-    result |= {"finished": True, "rows": wanted, "seconds": time.perf_counter() - began}
-    _write(out, result)
-    for line in advice.words(wanted, result["advice"], sets.test):
+    result |= {"finished": True, "rows": wanted, "advice": answers.best(wanted)}
+    result["seconds"] = before + time.perf_counter() - began
+    results.write(out, result)
+    for line in printed.table(sets.test.referee, wanted):
         say(line)
-    say(f"\n{result['seconds']:.0f} s; all numbers are in {out / RESULTS}")
+    for line in answers.words(wanted, sets.test.counts["with_truth"]):
+        say(line)
+    say(
+        f"\n{result['seconds']:.0f} s; open {out / results.PAGE} for all of it; the numbers are in {out / RESULTS}"
+    )
     return result
 
 
-def head(kit: Kit, sets: Sets) -> list[str]:
+def warnings(sets: Sets) -> list[str]:
+    """What a reader should know before the numbers."""
+    return [] if sets.val is None else people.shared(sets.test, sets.val)
+
+
+def head(sets: Sets) -> list[str]:
     """Who is judged, who tuned the settings, and the head of the table."""
     said = [people.describe(sets.test)]
     if sets.val is None:
         said.append("no validation people: settings as configured")
     else:
         said.append(f"settings tuned on {people.describe(sets.val)}")
-        said += people.shared(sets.test, sets.val)
+    said += warnings(sets)
     acceleration = "     acc" if sets.test.use == "video" else ""
     return [*said, "", *evaluate.header(acceleration).splitlines()]
 
@@ -101,6 +123,7 @@ def _rows_of(
     chosen: dict[Key, Any],
     files: advice.Files,
     out: Path,
+    trust: worth.Asked | None,
 ):
     """The rows of a method, kept as soon as they are there; those that are kept already are not made again."""
     lacks = method.lacking(entry, kit, *sets)
@@ -113,16 +136,24 @@ def _rows_of(
         if kept:
             yield from kept
             continue
+        began = time.perf_counter()
         try:
             settings = setting_of(entry, kind, kit, sets, chosen)
-            outcomes = refine(entry, sets.test.people, kit, Task(kind, settings, sets.val))
+            task = Task(kind, settings, sets.val)
+            outcomes = refine(entry, sets.test.people, kit, task)
         except ValueError as error:
             yield _keep(out, result, _left_out(entry, kind, str(error)))
             continue
-        rows = [
-            _judged(entry, kind, settings, kit, sets, outcome, files, out) for outcome in outcomes
-        ]
-        yield from _keep_all(out, result, rows)
+        rows = []
+        for outcome in outcomes:
+            known = trust and worth.of(entry, task, kit, sets.test, outcome, trust)
+            rows.append(_judged(entry, kind, settings, kit, sets, outcome, files, out, known))
+            if known and trust and trust.max_harm is not None and entry.sees:
+                mild = worth.gated(known, sets.test, outcome, trust.max_harm)
+                row = _judged(entry, kind, settings, kit, sets, mild, files, out)
+                rows.append(worth.mild(row, rows[-1], trust.max_harm))
+        seconds = time.perf_counter() - began
+        yield from _keep_all(out, result, [row | {"wall_seconds": seconds} for row in rows])
 
 
 def refine(entry: Method, given: ablation.People, kit: Kit, task: Task) -> list[Outcome]:
@@ -143,6 +174,25 @@ def setting_of(
     if (entry.name, kind) not in chosen:
         chosen[entry.name, kind] = _tuned(entry, kind, kit, sets, chosen)
     return chosen[entry.name, kind]
+
+
+def kept_settings(
+    methods: Sequence[Method], kit: Kit, result: dict[str, Any], facts: dict[str, Any]
+) -> dict[Key, Any]:
+    """Settings that a table of the same facts has chosen: they need not be chosen again."""
+    begun = result.get("facts") or {}
+    apart = ("quality", "protocol")  # Not what settings are chosen by.
+    if not begun or any(begun[name] != facts.get(name) for name in begun if name not in apart):
+        return {}
+    kept = {(row["method"], row["evidence"]): row.get("settings") for row in result["rows"]}
+    found: dict[Key, Any] = {}
+    for entry in methods:
+        for kind in entry.sees:
+            then = kept.get((entry.name, kind))
+            same = [x for x in entry.grid(kit, kind) if x is not None and told_settings(x) == then]
+            if same:
+                found[entry.name, kind] = same[0]
+    return found
 
 
 def _tuned(entry, kind, kit, sets: Sets, chosen) -> Any:
@@ -174,6 +224,7 @@ def _judged(
     outcome: Outcome,
     files: advice.Files,
     out: Path,
+    known: worth.Worth | None = None,
 ) -> dict[str, Any]:
     """A row as numbers; the scores and signals of every person go to a file."""
     test = sets.test.people
@@ -184,28 +235,42 @@ def _judged(
     summary = ablation.summarise(test, (name, outcome.sees), scores, outcome.seconds, tracked)
     run = entry.run(kit, kind, settings) if outcome.honest else None
     words = dict.fromkeys((entry.name, outcome.name, kind or outcome.sees))
-    file = Path("people") / f"{_slug('-'.join(words))}.npz"
-    signals = {f"quality/{k}": np.asarray(v) for k, v in outcome.refined.quality.items()}
+    slug = _slug("-".join(words))
+    file = Path("people") / f"{slug}.npz"
+    told_of_all = outcome.refined.quality | (worth.arrays(known) if known else {})
+    signals = {f"quality/{k}": np.asarray(v) for k, v in told_of_all.items()}
     records.save_arrays(out / file, scores._asdict() | signals)
+    quality = worth.row(known, sets.test.people, scores, out, slug) if known else {}
     return {
         "method": entry.name,
         "evidence": kind,
-        "settings": _told(settings),
+        "settings": told_settings(settings),
         "honest": outcome.honest,
         "command": None if run is None else advice.command(run, kind, files),
         "people": str(file),
         **summary,
+        **_measured(sets.test, outcome),
+        **quality,
     }
+
+
+def _measured(test: people.Crowd, outcome: Outcome) -> dict[str, Any]:
+    """The numbers of the protocol that is asked for by name, where one is."""
+    if test.referee is None:
+        return {}
+    refined = outcome.refined
+    return {"metrics": referee.metrics_of(test.referee, posed(refined), refined.translation)}
 
 
 def _slug(name: str) -> str:
     return "".join(c if c.isalnum() or c in "+-" else "_" for c in name)
 
 
-def _told(settings: Any) -> Any:
+def told_settings(settings: Any) -> Any:
+    """Settings as JSON holds them."""
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
         return dataclasses.asdict(settings)
-    return [_told(x) for x in settings] if isinstance(settings, tuple) else settings
+    return [told_settings(x) for x in settings] if isinstance(settings, tuple) else settings
 
 
 def _left_out(entry: Method, kind: annotate.Kind | None, why: str) -> dict[str, Any]:
@@ -224,20 +289,23 @@ def _keep_all(
     new = {(row["method"], row["evidence"]) for row in rows}
     old = [row for row in result["rows"] if (row["method"], row["evidence"]) not in new]
     result["rows"] = [*old, *report.without_nan(rows)]
-    _write(out, result)
+    results.write(out, result)
     return rows
 
 
-def _facts(kit: Kit, sets: Sets) -> dict[str, Any]:
+def facts_of(kit: Kit, sets: Sets) -> dict[str, Any]:
     """All that a row depends on."""
     loaded = {"guided": kit.guided.prior, "loop": kit.fitting.prior, "denoiser": kit.denoiser}
     arrays = {name: None if x is None else x.prior for name, x in loaded.items()}
     more = {"body": kit.guided.model, "residuals": kit.guided.error_model, "frontend": kit.frontend}
+    more["refiner"] = None if kit.refiner is None else (kit.refiner.params, kit.refiner.process)
     return {
         "data": {part: _digest(crowd) for part, crowd in sets._asdict().items()},
         "use": sets.test.use,
         "tuning": kit.tuning,
         "seed": kit.seed,
+        "fps": kit.fps,
+        "protocol": None if sets.test.referee is None else referee.facts(sets.test.referee),
         "guided": dataclasses.asdict(kit.run.guided),
         "scorehmr": dataclasses.asdict(kit.loop.scorehmr),
         "search": dataclasses.asdict(kit.run.search),
@@ -247,48 +315,3 @@ def _facts(kit: Kit, sets: Sets) -> dict[str, Any]:
 
 def _digest(crowd: people.Crowd | None) -> str | None:
     return None if crowd is None else jobs.fingerprint(records.arrays_of(crowd.people.annotations))
-
-
-def _open(out: Path, facts: dict[str, Any], overwrite: bool) -> dict[str, Any]:
-    """The result in a folder: begun, or gone on with if it is made of the same facts."""
-    file = out / RESULTS
-    fresh = {
-        "format": 1,
-        "finished": False,
-        "device": str(jax.local_devices()[0]),
-        "facts": facts,
-        "rows": [],
-    }
-    facts = json.loads(json.dumps(facts))
-    if overwrite or not file.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        return fresh
-    begun = refuse_finished(out)
-    if begun["facts"] != facts:
-        other = sorted(name for name in facts if begun["facts"].get(name) != facts[name])
-        raise ValueError(
-            f"{file}: wanted to go on with the comparison that began here, found another {', '.join(other)}; "
-            "choose another --out, or pass --overwrite"
-        )
-    return begun
-
-
-def refuse_finished(out: Path) -> dict[str, Any]:
-    """What is in a folder. ValueError where it is no comparison, or a finished one."""
-    file, other = out / RESULTS, "choose another --out, or pass --overwrite"
-    if not file.exists():
-        return {}
-    try:
-        begun = json.loads(file.read_text())
-        finished = begun["finished"] and begun["facts"] is not None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file}: wanted the results of a comparison, found something else ({error}); {other}"
-        ) from error
-    if finished:
-        raise ValueError(f"{file}: a finished comparison is there; {other}")
-    return begun
-
-
-def _write(out: Path, result: dict[str, Any]) -> None:
-    jobs.write_json(out / RESULTS, report.without_nan(result))

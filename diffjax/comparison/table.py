@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from diffjax import annotate
-from diffjax.comparison import evidence, plain, steps
+from diffjax.comparison import evidence, peer, plain, sequence, smplify, steps
 from diffjax.comparison.method import Method, chain
 
 FLAT: tuple[annotate.Kind, ...] = ("labels", "detections")
 
 
-def _mode(name: str, needs: str, told) -> Method:
+def _mode(name: str, told, *needs: str) -> Method:
     """A mode of DiffAnnot."""
     return Method(
         name,
         evidence.guidance(name),
         annotate.KINDS,
-        (needs,),
+        needs,
         evidence.guidance_grid(name),
         told,
         evidence.guidance_run(name),
@@ -46,6 +46,19 @@ def _scorehmr(name: str, use: str, *needs: str, **changes: Any) -> Method:
         evidence.fit_grid("loop", use, **changes),
         evidence.told_fit,
         evidence.fit_run(use),
+    )
+
+
+def _smplify(name: str, descent: smplify.Descent, prior: smplify.Prior, **more: Any) -> Method:
+    """SMPLify with one of its descents and priors."""
+    return Method(
+        name,
+        smplify.rows(name, descent, prior),
+        FLAT,
+        ("ScoreHMR's prior", *(("scikit-learn",) if prior == "mixture" else ())),
+        smplify.grid(prior),
+        smplify.told,
+        **more,
     )
 
 
@@ -79,8 +92,29 @@ METHODS: tuple[Method, ...] = (
         lambda kit, kind: list(evidence.PULLS),
         lambda pull: f"pull {pull:g}",
     ),
-    _mode("fast", "the frontend's residuals", evidence.told_fast),
-    _mode("guided", "a prior", evidence.told_guided),
+    _smplify("smplify", "lbfgs", "mixture"),
+    _smplify("smplify-adam", "adam", "mixture", default=False),
+    _smplify("smplify-diffusion", "adam", "diffusion", default=False),
+    Method(
+        "smplfitter",
+        peer.inverse_kinematics,
+        ("joints3d",),
+        ("smplfitter",),
+        lambda kit, kind: list(peer.ROUNDS),
+        lambda rounds: f"{rounds} rounds",
+        default=False,
+    ),
+    _mode("fast", evidence.told_fast, "the frontend's residuals"),
+    _mode("guided", evidence.told_guided, "a prior"),
+    _mode("combined", evidence.told_combined, "the frontend's residuals", "a prior"),
+    Method(
+        "d3prefiner",
+        sequence.refine,
+        FLAT,
+        ("tracks", "a refiner of sequences", "a prior"),
+        lambda kit, kind: list(sequence.PULLS),
+        lambda pull: f"pull {pull:g}",
+    ),
     _scorehmr("loop", "set", prior="none"),
     _rival("gaussian", "loop", "Gaussian"),
     _scorehmr("scorehmr", "frames"),
@@ -91,12 +125,12 @@ METHODS: tuple[Method, ...] = (
 
 
 def chosen(names: Sequence[str], methods: Sequence[Method] = METHODS) -> list[Method]:
-    """The methods of these names, `a+b` for one after the other; all of the table where there are none.
+    """The methods of these names, `a+b` for one after the other; those of `default` where there are none.
 
     The estimate is always there, for all others are compared with it.
     """
     known = {method.name: method for method in methods}
-    found = [_named(name, known) for name in names] or list(methods)
+    found = [_named(name, known) for name in names] or [m for m in methods if m.default]
     first = known["estimate"]
     return [first, *dict.fromkeys(method for method in found if method != first)]
 

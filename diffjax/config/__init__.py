@@ -5,11 +5,11 @@ from diffjax.config.diffannot import Guidance, Guided, Search
 from diffjax.config.files import ROOT, from_json, load, locate, to_json
 from diffjax.config.run import Parts, Run
 from diffjax.config.scorehmr import Fit, Quality, ScoreHMR, relative_fit
-from diffjax.config.sequences import Sequences
+from diffjax.config.sequences import PAPER, Sequences
 from diffjax.config.training import Data, Diffusion, Model, Train
 
 __all__ = [
-    "ROOT", "Data", "Diffusion", "Fields", "Fit", "Guidance", "Guided", "Model", "Parts", "Quality", "Run",
-    "ScoreHMR", "Search", "Sequences", "Train", "config_of", "from_json", "keep_compiled", "load", "locate",
+    "PAPER", "ROOT", "Data", "Diffusion", "Fields", "Fit", "Guidance", "Guided", "Model", "Parts", "Quality",
+    "Run", "ScoreHMR", "Search", "Sequences", "Train", "config_of", "from_json", "keep_compiled", "load", "locate",
     "parse", "relative_fit", "run_main", "to_json",
 ]  # fmt: skip

@@ -56,24 +56,52 @@ class Guidance:
     """Weight of the frontend's error model in the mode `fast`: grows with the noise of the evidence."""
     through_network: bool = True
     """Take the gradient through the denoiser too."""
+    error_weight: float = 0.3
+    """Of the frontend's error model in the mode `combined`."""
+    prior_weight: float = 1.0
+    """Of the denoiser in the mode `combined`."""
+    prior_time: int = 200
+    """The step that the denoiser of the mode `combined` is told."""
+    iterations: int = 240
+    """Steps of Adam in the mode `combined`."""
+    combined_px_share: float = 0.1
+    """As `robust_px_share`, of the mode `combined`."""
 
     def __post_init__(self):
         require(self.strength >= 0, "guidance.strength", "0 or more", self.strength)
         require(self.rounds >= 1, "guidance.rounds", "1 or more", self.rounds)
         require(self.stride >= 1, "guidance.stride", "1 or more", self.stride)
         require(self.start >= self.stride, "guidance.start", "guidance.stride or more", self.start)
-        share = self.robust_px_share
-        require(share >= 0, "guidance.robust_px_share", "0 or more", share)
-        require(self.map_weight >= 0, "guidance.map_weight", "0 or more", self.map_weight)
+        shares = ("robust_px_share", "combined_px_share")
+        for name in (*shares, "map_weight", "error_weight", "prior_weight"):
+            value = getattr(self, name)
+            require(value >= 0, f"guidance.{name}", "0 or more", value)
+        require(self.prior_time >= 0, "guidance.prior_time", "0 or more", self.prior_time)
+        require(self.iterations >= 1, "guidance.iterations", "1 or more", self.iterations)
 
 
 @dataclasses.dataclass(frozen=True)
 class Guided:
     """Guidance per kind of evidence, fixed on validation."""
 
-    labels: Guidance = Guidance(strength=4.0, rounds=40, map_weight=0.3)
+    labels: Guidance = Guidance(
+        strength=4.0,
+        rounds=40,
+        map_weight=0.3,
+        error_weight=0.2,
+        prior_weight=0.5,
+        combined_px_share=0.2,
+    )
     """2D keypoints that people clicked."""
-    detections: Guidance = Guidance(strength=1.0, rounds=20, map_weight=3.0)
+    detections: Guidance = Guidance(strength=1.0, rounds=20, map_weight=3.0, error_weight=0.7)
     """2D keypoints of a detector."""
-    joints3d: Guidance = Guidance(strength=2.0, rounds=40, robust_px_share=0.0, map_weight=0.3)
+    joints3d: Guidance = Guidance(
+        strength=2.0,
+        rounds=40,
+        robust_px_share=0.0,
+        map_weight=0.3,
+        error_weight=0.05,
+        prior_weight=0.15,
+        combined_px_share=0.0,
+    )
     """3D joints."""

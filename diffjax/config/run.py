@@ -16,9 +16,9 @@ class Parts:
     denoiser: str = ""
     """What the step search denoises with; empty for what this run trains."""
     prior: str = ""
-    """What the mode `guided` denoises with; empty for the same."""
+    """What the modes `guided` and `combined` denoise with; empty for the same."""
     residuals: str = ""
-    """The frontend's cross-fitted residuals (mode `fast`); empty for none."""
+    """The frontend's cross-fitted residuals (modes `fast` and `combined`); empty for none."""
     frontend: str = ""
     """The keypoint frontend, to run it again on new keypoints; empty for none."""
     refiner: str = ""
@@ -38,6 +38,6 @@ class Run:
     guided: Guided = dataclasses.field(default_factory=Guided)
     scorehmr: ScoreHMR = dataclasses.field(default_factory=ScoreHMR)
     sequence: Sequences = dataclasses.field(default_factory=Sequences)
-    mode: Literal["guided", "fast", "scorehmr", "d3prefiner"] = "guided"
+    mode: Literal["guided", "fast", "combined", "scorehmr", "d3prefiner"] = "guided"
     """How scripts/refine.py refines. `d3prefiner` is trained and refined on sequence sets."""
     parts: Parts = dataclasses.field(default_factory=Parts)

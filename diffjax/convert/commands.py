@@ -45,6 +45,7 @@ from diffjax.convert import (
     to_mesh,
     to_neuralannot,
     to_scorehmr_cache,
+    to_sequences,
     to_smpl_file,
     to_spin,
     vibe,
@@ -96,6 +97,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "to-mesh": to_mesh.convert,
     "to-csv": to_csv.convert,
     "to-json": to_json.convert,
+    "to-sequences": to_sequences.convert,
 }
 """In the order of the help."""
 

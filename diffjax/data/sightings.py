@@ -45,7 +45,8 @@ def _see(keys, params, scene, people, translation, detect):
     points = points + translation[:, None]
     pixels, joints = camera.project(view, points[:, :17]), points[:, 17:]
     detections = detect(keys[0], pixels)
-    guess = keypoint_hmr.predict(params, detections, view)
+    looked = synthetic.seen_by_frontend(scene.eyesight, detections, pixels)
+    guess = keypoint_hmr.predict(params, looked, view)
     noisy = joints + 0.01 * jax.random.normal(keys[2], joints.shape)
     return {
         "pred_pose": guess.pose.rotations,

@@ -31,6 +31,8 @@ class Scene(NamedTuple):
     coco: body.KeypointModel
     both: body.KeypointModel
     """coco17 then h36m14, in one pass of the body."""
+    eyesight: float | Float[Array, ""] = 1.0
+    """Errors of what the frontend sees, as a share of the detector's; below 1 it sees more than keypoints tell."""
 
 
 class Views(NamedTuple):
@@ -148,6 +150,17 @@ def label(key: PRNGKeyArray, pixels: Float[Array, "batch K 2"]) -> Float[Array, 
     return _with_confidence(noisy, seen.astype(pixels.dtype))
 
 
+def seen_by_frontend(
+    eyesight: float | Float[Array, ""],
+    detections: Float[Array, "*batch 17 3"],
+    pixels: Float[Array, "*batch 17 2"],
+) -> Float[Array, "*batch 17 3"]:
+    """Detections with errors made smaller; what is missing stays so. With `eyesight` 1, the detections to the bit."""
+    nearer = pixels + eyesight * (detections[..., :2] - pixels)
+    nearer = jnp.where(eyesight == 1.0, detections[..., :2], nearer)
+    return _with_confidence(nearer, detections[..., 2])
+
+
 def _with_confidence(pixels, confidence):
     """Missing keypoints are zeros, as detectors write them."""
     xy = jnp.where(confidence[..., None] > 0, pixels, 0.0)
@@ -166,13 +179,14 @@ def draw_views(
     pool: Float[Array, "poses 24 3 3"],
     index: Int[Array, " rows"],
     batch: int,
+    eyesight: float = 1.0,
 ) -> Views:
-    """A training batch: poses pool[index[random]] with fresh body shape, view and detections."""
+    """A training batch: poses pool[index[random]] with fresh body shape, view and what the frontend sees."""
     keys = jax.random.split(key, 4)
     rows = index[jax.random.randint(keys[0], (batch,), 0, index.shape[0])]
     betas = SHAPE_SPREAD * jax.random.normal(keys[1], (batch, 10))
     people, translation = look_at(keys[2], pose.Pose(pool[rows], betas), coco)
     view = fixed_camera((batch,))
-    return Views(
-        people, translation, detect(keys[3], coco_pixels(coco, people, translation, view)), view
-    )
+    pixels = coco_pixels(coco, people, translation, view)
+    seen = seen_by_frontend(eyesight, detect(keys[3], pixels), pixels)
+    return Views(people, translation, seen, view)

@@ -20,6 +20,8 @@ from diffjax import criss_cross, skeleton, step_embedding
 
 Structure = Literal["parts", "joints", "none"]
 """What the structure embedding tells apart: STCFormer's five body parts, or every joint."""
+OF_BLOCK = "mlp_{}/norm/bias"
+"""A weight that block {} of both networks has."""
 
 
 def _ids(joints: str, structure: Structure) -> tuple[int, ...]:

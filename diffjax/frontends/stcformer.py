@@ -1,14 +1,15 @@
 """The base lifter of D3PRefiner: STCFormer (Tang et al. 2023), 2D windows to 3D, trained here.
 
 As published: mean joint error over all frames, Adam 1e-3, times 0.96 an epoch, mirror images in training. By default
-widths and windows are small and rates high, to train on a CPU in half a minute.
+widths and windows are small and rates high, to train on a CPU in half a minute. `LIGHT` trains another network in the
+same way, that of `denoisers.frames`: as good a lifter as a CPU makes in a minute or two.
 """
 
 import functools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +19,12 @@ from flax import traverse_util
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from diffjax import criss_cross, metrics, micro_batches, skeleton, unpickle, windows
-from diffjax.denoisers import sequence
+from diffjax.denoisers import frames, sequence
 from diffjax.methods import mirroring
 
 _MAKE = "make one with scripts/make_sequences.py"
 _PER_DISPATCH, _REFINED = 25, 64
+Network = Literal["stcformer", "frames"]
 
 
 class Settings(NamedTuple):
@@ -49,6 +51,12 @@ class Settings(NamedTuple):
     """Recompute activations for the gradient: long windows in little memory."""
     dtype: str = "float32"
     """Of the network's products: float32 or bfloat16."""
+    network: Network = "stcformer"
+    """Or `denoisers.frames`, to which heads, centred, layout, remat and dtype say nothing."""
+
+
+LIGHT = Settings(27, 128, 4, steps=3000, batch=32, decay=1.0, network="frames")
+"""The network with a token a frame, and what it is trained with."""
 
 
 class Lifter(NamedTuple):
@@ -58,8 +66,10 @@ class Lifter(NamedTuple):
     params: Any
 
 
-def network_of(settings: Settings) -> sequence.STCFormer:
+def network_of(settings: Settings) -> sequence.STCFormer | frames.FrameLifter:
     """The network of the settings."""
+    if settings.network == "frames":
+        return frames.FrameLifter(settings.width, settings.depth)
     return sequence.STCFormer(
         settings.width,
         settings.depth,
@@ -75,7 +85,7 @@ def shown(
     settings: Settings, p: Float[Array, "*batch time J 2"]
 ) -> Float[Array, "*batch time J 2"]:
     """2D windows as the network sees them."""
-    if not settings.centred:
+    if not settings.centred or settings.network == "frames":
         return p
     about = p - jnp.mean(p, -2, keepdims=True)
     spread = jnp.sqrt(jnp.mean(about**2, (-3, -2, -1), keepdims=True))
@@ -112,6 +122,12 @@ def _train_some(params, state, key, start, p, x, cut, *, settings, epoch, size, 
     return params, state, jnp.mean(values)
 
 
+def _at_once(settings: Settings, count: int) -> int:
+    """Windows that go through together."""
+    light = settings.network == "frames"
+    return micro_batches.at_once(count, settings.window, count if light else None)
+
+
 def _optimiser(settings: Settings, epoch: int) -> optax.GradientTransformation:
     """Adam whose rate warms up over 50 steps and falls by the decay after each epoch."""
 
@@ -146,7 +162,7 @@ def train(
     params |= {"outward": jax.tree.map(lambda x: 0.1 * x, params["outward"])}
     epoch = max(sum(lengths) // (settings.window * settings.batch), 1)
     state = _optimiser(settings, epoch).init(params)
-    size = micro_batches.at_once(settings.batch, settings.window)
+    size = _at_once(settings, settings.batch)
     fixed = {"settings": settings, "epoch": epoch, "size": size, "count": _PER_DISPATCH}
     for start in range(0, settings.steps, _PER_DISPATCH):
         params, state, value = _train_some(params, state, key, start, p, x, cut, **fixed)
@@ -160,7 +176,7 @@ def predict(
     """Root-relative metres of whole videos, windows blended, averaged over the mirror image."""
     settings = lifter.settings
     plan = windows.plan(lengths, settings.window)
-    size = micro_batches.at_once(_REFINED, settings.window)
+    size = _at_once(settings, _REFINED)
 
     def lift(seen):
         return np.asarray(_lift(lifter.params, seen, settings=settings, size=size))
@@ -200,7 +216,8 @@ def load(path: str | Path) -> Lifter:
     try:
         settings = Settings(**json.loads(str(arrays.pop("settings"))))
         # A damaged number may ask for any number of blocks: those that are there are counted first.
-        whole = f"params/mlp_{int(settings.depth) - 1}/norm/bias" in arrays
+        network = frames if settings.network == "frames" else sequence
+        whole = "params/" + network.OF_BLOCK.format(int(settings.depth) - 1) in arrays
         dummy = jnp.zeros((1, 1, len(skeleton.keypoint_set(settings.joints)), 2))
         like = jax.eval_shape(network_of(settings).init, jax.random.key(0), dummy) if whole else {}
     except (
@@ -227,5 +244,7 @@ def load(path: str | Path) -> Lifter:
 def _sound(settings: Settings) -> bool:
     """Whether what the weights do not prove can be."""
     window = isinstance(settings.window, int) and 1 <= settings.window <= 10_000
-    known = settings.layout in get_args(criss_cross.Layout)
+    known = settings.layout in get_args(criss_cross.Layout) and settings.network in get_args(
+        Network
+    )
     return window and known and settings.dtype in ("float32", "bfloat16")

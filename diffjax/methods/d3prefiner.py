@@ -115,6 +115,12 @@ def init_params(key: PRNGKeyArray, told: config.Sequences, joint_set: str) -> An
     return jax.jit(network.init)(key, x, x[..., :2], jnp.zeros(1, jnp.int32))["params"]
 
 
+def at_once(told: config.Sequences, count: int) -> int:
+    """How many of `count` windows go through together; of the network with a token a frame, all of them."""
+    wanted = told.at_once or (count if told.network == "frames" else None)
+    return micro_batches.at_once(count, told.window, wanted)
+
+
 def _predict(params: Any, told: config.Sequences, joint_set: str) -> error_diffusion.Predict:
     network: Any = network_of(told, joint_set)
     share = 1.0 if told.points else 0.0
@@ -226,7 +232,7 @@ def refine_rows(
     """Rows first .. end - 1 of what `refine_sequences` says of all."""
     told, own = model.run.sequence, jax.local_devices()
     chunk = min(_CHUNK, -(-len(plan.first) // len(own)))
-    size = micro_batches.at_once(chunk, told.window, told.at_once)
+    size = at_once(told, chunk)
     work = _compiled(told, model.joint_set, size)
     arrays = model.params, model.process._replace(precondition=np.asarray(told.precondition))
     everywhere = [jax.device_put(arrays, device) for device in own]

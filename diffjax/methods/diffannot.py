@@ -1,7 +1,8 @@
-"""DiffAnnot (Lin et al. 2023) and the two modes that use the evidence inside the refinement.
+"""DiffAnnot (Lin et al. 2023) and the modes that use the evidence inside the refinement.
 
 `guided`: evidence inside the denoising (DDIM inversion, score guidance, DDIM back). The default.
 `fast`:   the MAP fit with the covariance of the frontend's cross-fitted residuals. No network.
+`combined`: the same, with a diffusion prior as a third term.
 `paper`:  Algorithm 1: denoise from every start step, keep the step whose result has the least error.
           With an error that sees the truth its number is an oracle number.
 """
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from diffjax import body, energies, guidance, metrics, pose, search, skeleton
-from diffjax.methods import map_fit
+from diffjax.methods import denoised, map_fit
 from diffjax.pose import Evidence, Normaliser, Pose, Refined
 from diffjax.schedule import Schedule
 
@@ -42,6 +43,23 @@ class GuidedSettings(NamedTuple):
     rounds: Any = 20
     width: Float[Array, ""] | float = jnp.inf
     """Robust scale of 2D residuals in box sides (0.1 for detections); inf trusts every keypoint."""
+
+
+COMBINED_RATE = 0.3
+"""Of Adam's first step in `combined`. With labels, on validation, 0.15 was 0.7 mm worse, and 0.6 yet 0.8 more."""
+
+
+class Trust(NamedTuple):
+    """What `combined` believes, against evidence of weight 1; all may be traced."""
+
+    errors: Float[Array, ""] | float = 0.3
+    """The estimate, by the frontend's known errors."""
+    prior: Float[Array, ""] | float = 1.0
+    """The diffusion prior."""
+    time: Any = 200
+    """How noisy it is told that poses are: a step of its schedule."""
+    width: Float[Array, ""] | float = jnp.inf
+    """As of `GuidedSettings`."""
 
 
 def evidence_energy(keypoints: Keypoints, width: Float[Array, ""] | float) -> energies.Energy:
@@ -107,6 +125,27 @@ def fast(
         estimate, evidence, error_model, energy, prior_weight=prior_weight, iterations=iterations
     )
     return finish(estimate, fitted, evidence, keypoints, width)
+
+
+def combined(
+    estimate: Pose,
+    evidence: Evidence,
+    keypoints: Keypoints,
+    prior: Prior,
+    error_model: map_fit.ErrorModel,
+    trust: Trust,
+    *,
+    layout: pose.Layout = "sixd154",
+    iterations: int = 240,
+) -> Refined:
+    """The MAP fit of `fast`, with a diffusion prior's opinion of the pose (`denoised.energy`) beside."""
+    pull = denoised.energy(*prior, layout, trust.time)
+    energy = energies.total(
+        evidence_energy(keypoints, trust.width), lambda p, e: trust.prior * pull(p, e)
+    )
+    how = {"prior_weight": trust.errors, "iterations": iterations, "learning_rate": COMBINED_RATE}
+    fitted = map_fit.fit_map(estimate, evidence, error_model, energy, **how)
+    return finish(estimate, fitted, evidence, keypoints, trust.width)
 
 
 def paper(
@@ -206,7 +245,7 @@ def finish(before: Pose, after: Pose, evidence: Evidence, keypoints: Keypoints, 
     image = [energies.reprojection_error_px(p, t, evidence) for p, t in zip(posed, where)]
     solid = [body.pose_keypoints(keypoints.space, p.rotations, p.betas) for p in (before, after)]
     truth, weight = evidence.keypoints3d[..., :3], evidence.keypoints3d[..., 3]
-    space = [_aligned_mm(points, truth, weight) for points in solid]
+    space = [aligned_mm(points, truth, weight) for points in solid]
     quality = {
         "reprojection_before_px": image[0],
         "reprojection_px": image[1],
@@ -218,7 +257,7 @@ def finish(before: Pose, after: Pose, evidence: Evidence, keypoints: Keypoints, 
     return Refined(after, where[1], quality)
 
 
-def _aligned_mm(points, truth, weight):
+def aligned_mm(points, truth, weight):
     """MPJPE in mm after the best translation; 0 without joints."""
     total = jnp.maximum(jnp.sum(weight, -1), 1e-6)[..., None]
     difference = jnp.where(weight[..., None] > 0, points - truth, 0.0)
@@ -226,7 +265,7 @@ def _aligned_mm(points, truth, weight):
     return metrics.mpjpe_mm(difference, jnp.broadcast_to(shift[..., None, :], truth.shape), weight)
 
 
-MODES = {"guided": guided, "fast": fast, "paper": paper}
+MODES = {"guided": guided, "fast": fast, "combined": combined, "paper": paper}
 """`guided` is the default: it is what helps without truth."""
 
 
@@ -245,4 +284,4 @@ def refine(
 refine_jit = jax.jit(
     refine, static_argnames=("mode", "layout", "start", "stride", "through_network", "iterations")
 )
-"""`refine` for `guided` and `fast`, compiled; a `Prior` whose denoiser is a pytree is an ordinary argument."""
+"""`refine` for all but `paper`, compiled; a `Prior` whose denoiser is a pytree is an ordinary argument."""

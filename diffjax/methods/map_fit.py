@@ -35,6 +35,19 @@ def move(pose: Pose, delta: Float[Array, "*batch 82"]) -> Pose:
     return Pose(turned, pose.betas + delta[..., 72:])
 
 
+def whitener(error_model: ErrorModel) -> np.ndarray:
+    """(82, 82) what takes residuals to z: the inverse of the factor."""
+    return np.linalg.inv(np.asarray(error_model.factor, np.float64)).astype(np.float32)
+
+
+def surprise(
+    whitener: Float[Array | np.ndarray, "82 82"], before: Pose, after: Pose
+) -> Float[Array, "*batch"]:
+    """|z|^2 of the move between two poses: twice its negative log-likelihood among the frontend's errors."""
+    z = residual(before, after) @ jnp.asarray(whitener).T
+    return jnp.sum(z**2, -1)
+
+
 def residual_covariance(pred: Pose, true: Pose) -> np.ndarray:
     """(82, 82) second moment of cross-fitted residuals about zero, in float64.
 

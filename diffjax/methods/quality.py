@@ -1,9 +1,9 @@
 """What can be told of a fit without the truth: signals of people, one number each.
 
-None of them sees a true joint. `methods.gates` turns them into decisions and expected errors.
+None of them sees a true joint. `confidence` makes expected errors and decisions of them, for every method.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,9 +14,6 @@ from diffjax import body, energies, metrics, pose, skeleton
 from diffjax import schedule as noising
 from diffjax.methods import diffannot
 from diffjax.pose import Evidence, Pose
-
-Fit = Callable[[Pose, Evidence], Pose]
-"""A way to refine people: (estimate, evidence) -> fit."""
 
 
 def denoising_loss(
@@ -67,44 +64,24 @@ def reprojection_share(
     return jnp.where(_some(evidence), error, 0.0)
 
 
-def gain_2d(
-    model: body.KeypointModel, before: Pose, after: Pose, evidence: Evidence, width: float = 0.1
+def joints3d_mm(
+    model: body.KeypointModel, people: Pose, evidence: Evidence
 ) -> Float[Array, "*batch"]:
-    """By how much the reprojection error fell, as a share of the box. Positive is better."""
-    first, second = (reprojection_share(model, p, evidence, width) for p in (before, after))
-    return first - second
-
-
-def split_keypoints(key: PRNGKeyArray, evidence: Evidence) -> tuple[Evidence, Evidence]:
-    """The same evidence twice, each with another random half of the keypoints that were seen (2D only)."""
-    return halves(evidence, jax.random.uniform(key, evidence.keypoints2d.shape[:-1]))
+    """Mean distance to the 3D joints after the best shift, mm; 0 without any."""
+    points = body.pose_keypoints(model, people.rotations, people.betas)
+    return diffannot.aligned_mm(points, evidence.keypoints3d[..., :3], evidence.keypoints3d[..., 3])
 
 
 def halves(evidence: Evidence, lot: Float[Array, "*batch K"]) -> tuple[Evidence, Evidence]:
-    """The same, by numbers in [0, 1) that say in which order keypoints are dealt."""
+    """The same evidence twice, each with another half of the keypoints that were seen (2D only).
+
+    `lot` are numbers in [0, 1) that say in which order keypoints are dealt.
+    """
     seen = evidence.keypoints2d[..., 2] > 0
     lot = jnp.where(seen, lot, 2.0)
     rank = jnp.argsort(jnp.argsort(lot, -1), -1)
     first = rank < (jnp.sum(seen, -1, keepdims=True) + 1) // 2
     return _only(evidence, seen & first), _only(evidence, seen & ~first)
-
-
-def held_out(
-    fit: Fit, estimate: Pose, evidence: Evidence, model: body.KeypointModel, *, key: PRNGKeyArray
-) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-    """Error on keypoints that the fit did not see, of the estimate and of the fit (shares of the box).
-
-    Fitted to a random half of the keypoints and judged by the other, and the other way round; the mean of both.
-    The translation is solved on the judging half.
-    """
-    both = split_keypoints(key, evidence)
-    errors = []
-    for given, judge in (both, both[::-1]):
-        fitted = fit(estimate, given)
-        ratio = box_ratio(judge, evidence)
-        errors.append([ratio * reprojection_share(model, p, judge) for p in (estimate, fitted)])
-    before, after = (0.5 * (a + b) for a, b in zip(*errors))
-    return before, after
 
 
 def box_ratio(part: Evidence, whole: Evidence) -> Float[Array, "*batch"]:
@@ -126,53 +103,6 @@ def mirrored_evidence(
         solid = solid[..., jnp.asarray(skeleton.mirror_permutation(tuple(names3d))), :]
         solid = solid.at[..., 0].multiply(-1.0)
     return evidence._replace(keypoints2d=flat.at[..., 0].set(x), keypoints3d=solid)
-
-
-def flip_disagreement_mm(
-    fit: Fit,
-    estimate: Pose,
-    fitted: Pose,
-    evidence: Evidence,
-    model: body.KeypointModel,
-    names2d: Sequence[str],
-    names3d: Sequence[str] | None = None,
-) -> Float[Array, "*batch"]:
-    """PA-MPJPE in mm between a fit and the mirror image of the fit of the mirrored person."""
-    other = fit(pose.mirror(estimate), mirrored_evidence(evidence, names2d, names3d))
-    return moved_mm(model, fitted, pose.mirror(other))
-
-
-def signals(
-    fit: Fit,
-    estimate: Pose,
-    fitted: Pose,
-    evidence: Evidence,
-    model: body.KeypointModel,
-    names2d: Sequence[str],
-    *,
-    key: PRNGKeyArray,
-    prior: diffannot.Prior | None = None,
-    layout: pose.Layout = "sixd154",
-    names3d: Sequence[str] | None = None,
-) -> dict[str, Float[Array, "*batch"]]:
-    """All signals by name, at the price of three more fits. With a prior that takes no context, also its opinion."""
-    deal, noise = jax.random.split(key)
-    held_before, held_after = held_out(fit, estimate, evidence, model, key=deal)
-    before, after = (reprojection_share(model, p, evidence) for p in (estimate, fitted))
-    found = {
-        "moved_mm": moved_mm(model, estimate, fitted),
-        "moved_deg": moved_deg(estimate, fitted),
-        "flip_mm": flip_disagreement_mm(fit, estimate, fitted, evidence, model, names2d, names3d),
-        "held_out_before": held_before,
-        "held_out_after": held_after,
-        "reprojection_before": before,
-        "reprojection_after": after,
-        "gain_2d": before - after,
-    }
-    if prior is not None:
-        for name, people in (("prior_before", estimate), ("prior_after", fitted)):
-            found[name] = denoising_loss(prior, people, key=noise, layout=layout)
-    return found
 
 
 def _some(evidence: Evidence) -> Bool[Array, "*batch"]:

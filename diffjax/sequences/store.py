@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 
 from diffjax import checkpoint, config, skeleton, unpickle
 from diffjax.data import records
+from diffjax.denoisers import frames, sequence
 from diffjax.methods import conditional_noise, d3prefiner, error_normaliser
 
 _FORMAT = "diffjax-sequence-model-1"
@@ -128,7 +129,8 @@ def _told(facts: dict[str, Any], names: set[str], path: pathlib.Path) -> tuple[c
     try:
         run, joint_set = config.from_json(facts["run"]), str(facts["joint_set"])
         # A damaged number may ask for any number of blocks: those that are there are counted first.
-        whole = f"params/mlp_{run.sequence.blocks - 1}/norm/bias" in names
+        network = {"frames": frames, "criss_cross": sequence}[run.sequence.network]
+        whole = "params/" + network.OF_BLOCK.format(run.sequence.blocks - 1) in names
         d3prefiner.root_of(joint_set)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(

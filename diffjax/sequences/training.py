@@ -50,7 +50,7 @@ def init_state(run: config.Run, task: Task) -> State:
 def make_step(run: config.Run, task: Task):
     """One optimiser step on a batch of windows: errors and steps drawn, gradients added up."""
     optimiser, told = make_optimiser(run, len(task.examples.p)), run.sequence
-    size = micro_batches.at_once(run.train.batch_size, told.window, told.at_once)
+    size = d3prefiner.at_once(told, run.train.batch_size)
 
     def loss(params, part):
         examples, error, t = part
@@ -79,7 +79,7 @@ def make_step(run: config.Run, task: Task):
 
 def make_report(run: config.Run, task: Task):
     """(weights, average) -> MPJPE in mm of held-out windows, before and after the average's refinement."""
-    size = micro_batches.at_once(tasks.CHECK, run.sequence.window, run.sequence.at_once)
+    size = d3prefiner.at_once(run.sequence, tasks.CHECK)
 
     @jax.jit
     def errors(average, held_out):

@@ -1,0 +1,80 @@
+"""A protocol's numbers as lines for the terminal."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from diffjax.protocols import errors
+from diffjax.protocols.protocol import Protocol
+from diffjax.protocols.referee import Numbers, Referee
+
+_NAMES = (36, 11)
+
+
+def head(referee: Referee) -> Iterator[str]:
+    """What is measured, of whom, and what the set lacks."""
+    protocol = referee.settings.protocol
+    yield f"protocol {protocol.name}: {_what(protocol)}"
+    if protocol.beside:
+        yield f"    stands beside: {protocol.beside}"
+    for note in referee.notes:
+        yield f"    {note}"
+
+
+def _what(protocol: Protocol) -> str:
+    if protocol.truth == "image":
+        return "2D keypoints"
+    roots = " or ".join(" and ".join(root) for root in protocol.root)
+    return f"{len(protocol.counted)} joints of {protocol.joints}, root {roots}, mean over {protocol.average}"
+
+
+def table(referee: Referee | None, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A line a row of the table of methods, in the columns of its protocol; nothing for the table's own."""
+    judged = [row for row in rows if row.get("metrics")]
+    if referee is None or referee.settings.protocol.truth == "table" or not judged:
+        return
+    yield ""
+    yield from head(referee)
+    columns = referee.settings.protocol.columns
+    titles = [f"{c.title} {errors.UNITS[c.measure].replace(' ', '')}" for c in columns]
+    widths = [max(len(title) + 2, 10) for title in titles]
+    first = f"{'method':<{_NAMES[0]}}{'sees':<{_NAMES[1]}}"
+    line = first + "".join(f"{title:>{width}}" for title, width in zip(titles, widths))
+    yield from ("", line, "-" * len(line))
+    for row in judged:
+        cells = (_number(row["metrics"][c.title]["value"]) for c in columns)
+        first = f"{row['name']:<{_NAMES[0]}}{row['sees']:<{_NAMES[1]}}"
+        yield first + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths))
+
+
+def numbers(found: dict[str, Numbers], many: int) -> Iterator[str]:
+    """A line a metric, side by side for several predictions of the same people: value, interval, people."""
+    names = list(found)
+    yield (
+        f"{'':<14}{'':<12}" + "".join(f"{name:>32}" for name in names) + f"{'of ' + str(many):>10}"
+    )
+    for title, first in found[names[0]].items():
+        cells = "".join(f"{_with_interval(found[name][title]):>32}" for name in names)
+        counts = dict.fromkeys(str(found[n][title]["count"]) for n in names if title in found[n])
+        yield f"{title:<14}{first['unit']:<12}{cells}{'/'.join(counts):>10}"
+
+
+def groups(means: dict[str, dict[str, float]], by: str) -> Iterator[str]:
+    """A line a group (action or sequence), a column a metric."""
+    titles = list(means)
+    yield f"{by:<36}" + "".join(f"{title:>14}" for title in titles)
+    for name in sorted({name for column in means.values() for name in column}):
+        cells = (_number(means[title].get(name, float("nan"))) for title in titles)
+        yield f"{name:<36}" + "".join(f"{cell:>14}" for cell in cells)
+
+
+def _with_interval(number: dict[str, Any]) -> str:
+    value, low, high = (number[key] for key in ("value", "low", "high"))
+    if low is None or not np.isfinite(low):
+        return _number(value)
+    return f"{_number(value)} [{_number(low)}, {_number(high)}]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or not np.isfinite(value) else f"{value:.2f}"

@@ -1,0 +1,139 @@
+"""What rows are worth without the truth: in the table, in the file that travels, and in what refine.py makes of it."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import test_methods_table
+import tiny
+
+from diffjax import config, refine
+from diffjax.comparison import command
+from diffjax.confidence import files
+from diffjax.data import records
+
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A body, a frontend's residuals, and people with labels."""
+    folder = tmp_path_factory.mktemp("people")
+    tiny.write_body(folder / "body.npz")
+    np.savez(folder / "residuals.npz", covariance=0.01 * np.eye(82))
+    for name, people in (("test", tiny.annotations(9)), ("val", tiny.annotations(8, seed=5))):
+        records.write(folder / f"{name}.npz", tiny.without(people, "keypoints2d", "keypoints3d"))
+    names = (str(folder / f"{name}.npz") for name in ("val", "val", "test", "body"))
+    parts = config.Parts(residuals=str(folder / "residuals.npz"))
+    return config.Run(name="no such run", data=config.Data(*names), parts=parts)
+
+
+@pytest.fixture(scope="module")
+def table(run, tmp_path_factory):
+    """The table of `fast` with its quality, and the folder."""
+    out = tmp_path_factory.mktemp("worth") / "out"
+    asked = {"quality": "full", "max_harm": 0.05, "calibrate": (run.data.test,)}
+    found = test_methods_table.compare(run, out, "fast", **asked)
+    return found, out
+
+
+def row_of(found, kind, gated=False):
+    rows = [row for row in found["rows"] if (row["method"], row["evidence"]) == ("fast", kind)]
+    return rows[gated]
+
+
+def test_every_row_says_how_well_it_knows_itself(table):
+    found, out = table
+    row = row_of(found, "labels")
+    quality = row["quality"]
+    assert {"spearman_error", "spearman_gain", "aurc_share", "aurc_mm", "regret_mm"} < set(quality)
+    assert quality["told_by"] == 17
+    coverage, risk = np.array(quality["curve"]).T
+    assert coverage[-1] == 1.0
+    assert risk[-1] == pytest.approx(row["pa_mpjpe_mm"])
+    arrays = np.load(out / row["people"])
+    assert np.isfinite(arrays["quality/expected_pa_mpjpe_mm"]).all()
+    for name in ("flip_mm", "restart_mm", "held_out_after", "spread_mm_after", "surprise"):
+        assert (arrays[f"quality/{name}"] > 0).all()
+    estimate = next(row for row in found["rows"] if row["method"] == "estimate")
+    assert np.isfinite(estimate["quality"]["aurc_mm"])
+
+
+def test_a_gated_row_stands_beside_its_own_with_a_command(table):
+    found, _ = table
+    own, mild = (row_of(found, "labels", gated) for gated in (False, True))
+    assert mild["name"] == "fast, harm <= 5 %"
+    assert mild["harmed"] <= own["harmed"]
+    assert f"--quality-from {own['quality']['file']} --max-harm 0.05" in mild["command"]
+    assert "quality" not in mild
+    whole = own["pa_change_mm"]
+    assert mild["gain_kept"] == pytest.approx(mild["pa_change_mm"] / whole)
+
+
+def refined(run, table, tmp_path, kind="labels", **how):
+    found, _ = table
+    told = Path(row_of(found, kind)["quality"]["file"])
+    asked = dataclasses.replace(run, mode="fast")
+    out = tmp_path / "better.npz"
+    said = refine.refine_file(asked, run.data.test, out, kind=kind, quality_from=told, **how)
+    with np.load(tmp_path / "better_quality.npz") as arrays:
+        return records.read(out), dict(arrays), said
+
+
+def test_refine_expects_of_each_row_what_the_table_expected(run, table, tmp_path):
+    found, out = table
+    better, quality, _ = refined(run, table, tmp_path, rows=3)
+    people_file = np.load(out / row_of(found, "labels")["people"])
+    for name in ("expected_pa_mpjpe_mm", "expected_gain_mm", "flip_mm", "restart_mm", "moved_mm"):
+        np.testing.assert_allclose(
+            quality[name], people_file[f"quality/{name}"], rtol=2e-3, atol=1e-2
+        )
+    assert quality["refined"].all()
+    assert np.abs(better.pred_pose - records.read(run.data.test).pred_pose).max() > 1e-3
+
+
+def test_max_harm_leaves_alone_whom_the_gate_refuses_and_without_it_nobody(run, table, tmp_path):
+    found, out = table
+    file = row_of(found, "labels")["quality"]["file"]
+    told = files.load(file)
+    # Nobody of the calibration is promised anything below the middle score of those who are refined now.
+    score = np.load(out / row_of(found, "labels")["people"])["quality/gain_score"]
+    cut = float(np.median(score))
+    harsh = told._replace(held_out_gain=np.array([cut, cut + 1.0]), change_mm=np.array([5.0, -5.0]))
+    files.save(tmp_path / "harsh.npz", harsh)
+    asked, a = dataclasses.replace(run, mode="fast"), records.read(run.data.test)
+    how = {"kind": "labels", "quality_from": tmp_path / "harsh.npz"}
+    refine.refine_file(asked, run.data.test, tmp_path / "gated.npz", max_harm=0.1, **how)
+    gated = records.read(tmp_path / "gated.npz")
+    with np.load(tmp_path / "gated_quality.npz") as arrays:
+        kept = arrays["refined"] > 0
+        expected = arrays["expected_pa_mpjpe_mm"]
+    free, quality, _ = refined(run, table, tmp_path)
+    np.testing.assert_array_equal(kept, score > cut)
+    for field in ("pred_pose", "pred_betas", "pred_cam_t"):
+        came, whole, found_ = (getattr(x, field) for x in (a, free, gated))
+        np.testing.assert_array_equal(found_[~kept], came[~kept])
+        np.testing.assert_array_equal(found_[kept], whole[kept])
+    wanted = quality["expected_pa_mpjpe_mm"] + np.where(kept, 0, quality["expected_gain_mm"])
+    np.testing.assert_allclose(expected, wanted, rtol=1e-5)
+
+
+def test_a_calibration_of_something_else_is_refused(run, table, tmp_path):
+    told, out = Path(row_of(table[0], "labels")["quality"]["file"]), tmp_path / "x.npz"
+    with pytest.raises(ValueError, match=r"--quality-from .*mode d3prefiner"):
+        refine.refine_file(run, run.data.test, out, mode="d3prefiner", quality_from=told)
+    other = dataclasses.replace(run.guided.labels, map_weight=9.0)
+    changed = dataclasses.replace(run, guided=dataclasses.replace(run.guided, labels=other))
+    with pytest.raises(ValueError, match="of settings map_weight 9"):
+        refined(changed, table, tmp_path)
+    with pytest.raises(ValueError, match="--max-harm: wanted a calibration"):
+        refine.refine_file(run, run.data.test, out, kind="labels", max_harm=0.1)
+    with pytest.raises(ValueError, match="--max-harm: wanted a share from 0 to 1, got 5"):
+        command._trust(run, command.Asked(max_harm=5.0), "frames")
+
+
+def test_nobody_tells_where_nobody_knows_the_truth(run, tmp_path):
+    asked = {"quality": "cheap", "val": "none"}
+    found = test_methods_table.compare(run, tmp_path / "out", "estimate", **asked)
+    assert all("quality" not in row for row in found["rows"])
