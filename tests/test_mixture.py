@@ -63,7 +63,6 @@ def test_far_away_the_gradient_is_finite_and_leads_back(rng):
 
 
 def test_two_heaps_are_found(rng):
-    pytest.importorskip("sklearn")
     heaps = np.concatenate([rng.normal(size=(60, 5)) * 0.1 + m for m in (-1.0, 1.0)])
     model = mixture.fit_mixture(heaps, 2)
     np.testing.assert_allclose(np.sort(model.means.mean(-1)), [-1, 1], atol=0.1)
@@ -75,7 +74,6 @@ def test_two_heaps_are_found(rng):
 
 
 def test_too_few_poses_or_nan_are_refused(rng):
-    pytest.importorskip("sklearn")
     with pytest.raises(ValueError, match="at least 16 finite poses, found 15"):
         mixture.fit_mixture(rng.normal(size=(15, 5)))
     poses = rng.normal(size=(20, 5))

@@ -46,7 +46,7 @@ def test_joints_that_do_not_move_turn_nothing_and_a_turned_body_turns_whole(rng)
 
 
 def test_smplfitter_reads_our_body(toy_body):
-    pytest.importorskip("smplfitter")
+    pytest.importorskip("smplfitter", reason="a peer of the extra `bench`")
     theirs = peer._fitter(toy_body).body_model
     person = tiny.person((2,), np.random.default_rng(0))
     ours = body.pose_body(toy_body, person.rotations, person.betas)
