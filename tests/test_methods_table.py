@@ -207,9 +207,8 @@ def test_priors_of_poses_peers_and_the_combination_from_end_to_end(run, tmp_path
     rows = rows_of(compare(mine, tmp_path / "out", *names))
     for name in ("smplify", "smplify-diffusion", "combined"):
         assert rows[name, "labels"]["pa_change_mm"] != 0.0
-    if importlib.util.find_spec(
-        "smplfitter"
-    ):  # How well it fits is in test_peer, on a body with a mesh.
+    if importlib.util.find_spec("smplfitter"):
+        # Parts of one vertex say nothing of turns: how well it fits is in test_peer, on a body with a mesh.
         assert rows["smplfitter", "joints3d"]["pa_change_mm"] != 0.0
     else:
         (lone,) = (row for key, row in rows.items() if key[0] == "smplfitter")

@@ -1,10 +1,11 @@
 """What smplfitter is given: our body, and a mesh that goes with the joints that were seen."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 
-from diffjax import body, skeleton
+from diffjax import body, config, metrics, skeleton
 from diffjax.comparison import peer
 
 NAMES = skeleton.keypoint_set("h36m14")
@@ -53,3 +54,21 @@ def test_smplfitter_reads_our_body(toy_body):
     found = theirs(rel_rotmats=np.asarray(person.rotations), shape_betas=np.asarray(person.betas))
     np.testing.assert_allclose(found["vertices"], ours.vertices, atol=1e-4)
     np.testing.assert_allclose(found["joints"], ours.joints, atol=1e-4)
+
+
+def test_smplfitter_comes_nearer_to_the_joints_that_were_seen():
+    pytest.importorskip("smplfitter", reason="a peer of the extra `bench`")
+    file = config.ROOT / "converted_weights" / "open_body.npz"
+    model = body.load_body(file)
+    space = body.fold_keypoints(model, body.load_regressor(file, "h36m14"))
+    random = np.random.default_rng(0)
+    true, estimate = (tiny.person((3,), random, scale) for scale in (0.2, 0.3))
+    seen = np.asarray(tiny.pose_keypoints(space, true.rotations, true.betas))
+    given = np.concatenate([seen, np.ones((3, 14, 1), np.float32)], -1)
+    people, errors = estimate, []
+    for _ in range(3):
+        found = tiny.pose_keypoints(space, np.asarray(people.rotations), np.asarray(people.betas))
+        errors.append(np.asarray(metrics.pa_mpjpe_mm(found, jnp.asarray(seen))))
+        people = peer._once(peer._fitter(model), model, space, people, given, "h36m14")
+    assert (errors[1] < 0.6 * errors[0]).all(), errors
+    assert (errors[2] < 0.4 * errors[0]).all(), errors

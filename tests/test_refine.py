@@ -132,10 +132,10 @@ def test_the_demo_is_a_set_like_any_other(files, tmp_path, monkeypatch):
     asked = fake_refinement(monkeypatch)
     sets = tiny.annotations(seed=1), tiny.annotations(seed=2)
     paths = []
-    monkeypatch.setattr(refine.simulate, "demo_sets", lambda *args: paths.extend(args[:2]) or sets)
+    monkeypatch.setattr(refine.simulate, "demo_sets", lambda *args: paths.extend(args) or sets)
     front = ("--parts.frontend", files / "people.npz")
     main("--data", "demo", "--out", tmp_path / "out.npz", *flags(files), *front)
-    assert paths == [files / "people.npz", files / "body.npz"]
+    assert paths == [files / "people.npz", files / "body.npz", 1.0]  # And eyesight.
     np.testing.assert_array_equal(records.read(tmp_path / "out.npz").pose, sets[1].pose)
     assert asked["mode"] == "guided"
 

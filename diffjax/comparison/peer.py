@@ -149,22 +149,16 @@ def _laplacian() -> np.ndarray:
     return bones.T @ bones
 
 
-_FITTERS: dict[int, Any] = {}
-
-
 def _fitter(model: body.BodyModel) -> Any:
     """smplfitter's of the run's body, which it reads from a folder like SMPL's."""
-    key = id(model)
-    if key not in _FITTERS:
-        from smplfitter import np as peer  # An extra.
+    from smplfitter import np as peer  # An extra.
 
-        arrays = _arrays(model)
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            (folder / _FILE).write_bytes(pickle.dumps(arrays, protocol=2))
-            np.save(folder / "kid_template.npy", np.zeros_like(arrays["v_template"]))
-            _FITTERS[key] = peer.BodyFitter(peer.BodyModel("smpl", "neutral", str(folder)))
-    return _FITTERS[key]
+    arrays = _arrays(model)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / _FILE).write_bytes(pickle.dumps(arrays, protocol=2))
+        np.save(folder / "kid_template.npy", np.zeros_like(arrays["v_template"]))
+        return peer.BodyFitter(peer.BodyModel("smpl", "neutral", str(folder)))
 
 
 def _arrays(model: body.BodyModel) -> dict[str, np.ndarray]:
