@@ -16,11 +16,12 @@ def get_config() -> config.Run:
         name="scorehmr_mocap",
         data=config.Data(train=f"{data}/train.npz", val=f"{data}/val.npz", test=f"{data}/test.npz"),
         model=config.Model(kind="residual", width=256, depth=3, vector="sixd154"),
+        diffusion=config.Diffusion(std_floor=0.1),
         train=config.Train(target="annotation", steps=4000, learning_rate=1e-3, keep="best"),
         mode="scorehmr",
         scorehmr=config.ScoreHMR(
             labels=config.relative_fit(4.0, 80),
-            detections=config.relative_fit(1.0, 40),
+            detections=config.relative_fit(2.0, 40),
             video=config.relative_fit(
                 3.0, 40, prior="none", velocity=30.0, smooth_before=15, smooth_after=15
             ),

@@ -292,11 +292,27 @@ def ddim_invert(
     x: Float[Array, "*batch d"],
     context: PyTree,
     times: Times,
+    corrections: int = 0,
 ) -> Float[Array, "*batch d"]:
     """x, the state at times[0], taken up to the noise of times[-1]: DDIM with ascending times.
 
     A clean sample is put in as the state at times[0] = 0, as ScoreHMR does: at time -1 there is no
     noise to predict. `ddim_chain` over the same times reversed undoes it as far as the denoiser's
-    eps is constant between two times.
+    eps is constant between two times; with `corrections`, each a denoiser call more a time, to rounding:
+    a step's eps is then that of where it ends, found as a fixed point.
     """
-    return ddim_chain(denoiser, schedule, x, context, times)
+    if not corrections:
+        return ddim_chain(denoiser, schedule, x, context, times)
+    levels = jnp.asarray(times, jnp.int32)
+
+    def move(x: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
+        t, t_next = pair
+
+        def again(_: Any, y: Array) -> Array:
+            eps = noising.eps_from_x0(schedule, y, t_next, denoiser(y, t_next, context))
+            return ddim_step(schedule, x, noising.x0_from_eps(schedule, x, t, eps), t, t_next)
+
+        first = ddim_step(schedule, x, denoiser(x, t, context), t, t_next)
+        return lax.fori_loop(0, corrections, again, first), None
+
+    return lax.scan(move, x, (levels[:-1], levels[1:]))[0]
