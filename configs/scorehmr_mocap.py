@@ -22,9 +22,7 @@ def get_config() -> config.Run:
         scorehmr=config.ScoreHMR(
             labels=config.relative_fit(4.0, 80),
             detections=config.relative_fit(2.0, 40),
-            video=config.relative_fit(
-                3.0, 40, prior="none", velocity=30.0, smooth_before=15, smooth_after=15
-            ),
+            video=config.relative_fit(3.0, 40, velocity=30.0, smooth_before=15, smooth_after=15),
             views=config.relative_fit(2.0, 20),
         ),
         parts=config.Parts(prior="runs/scorehmr_mocap", frontend=f"{data}/frontend.npz"),

@@ -194,8 +194,16 @@ def load_body(path: str | pathlib.Path, betas: int = 10) -> BodyModel:
 
 
 def load_faces(path: str | pathlib.Path) -> np.ndarray:
-    """Triangles of a body file, (F, 3) vertex indices."""
-    return _read(path)["f"].astype(np.int64)
+    """Triangles of a body file, (F, 3) vertex indices. ValueError where it holds none."""
+    found = np.asarray(_read(path).get("f", ()))
+    whole = found.dtype.kind in "iuf" and bool((found == np.round(found)).all())
+    if not whole or found.ndim != 2 or found.shape[1] != 3:
+        said = f"{found.dtype} of {found.shape}" if found.size else "nothing"
+        raise ValueError(
+            f"{path}: field f: wanted the (F, 3) vertex indices of triangles, found {said}; convert the body "
+            "from its own file with `python scripts/convert.py smpl`, which keeps them"
+        )
+    return found.astype(np.int64)
 
 
 def load_regressor(path: str | pathlib.Path, name: str) -> np.ndarray:

@@ -83,7 +83,8 @@ def in_chunks(
         results.append(_take(result, slice(kept)))
         first, seconds = first + kept, seconds + took
         if bar:
-            bar.update(part * kept)
+            # Eleven elevenths are more than 1.
+            bar.update(min(part * kept, bar.total - bar.n))
     return _joined(results), seconds
 
 

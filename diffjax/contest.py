@@ -57,7 +57,7 @@ def make_contest(
     where: str,
 ) -> Contest:
     """The step search, and every mode that there are parts for, on every kind of evidence."""
-    modes = ["guided"] if parts.kit.error_model is None else ["fast", "guided"]
+    modes = ["guided"] if parts.kit.error_model is None else ["fast", "guided", "combined"]
     refiners = [
         annotate.make_refiner(parts.kit, head, kind, getattr(run.guided, kind), mode)
         for kind in kinds

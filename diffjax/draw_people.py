@@ -99,7 +99,7 @@ def _keypoints(
 def _faces(file: Path) -> np.ndarray | None:
     try:
         return body.load_faces(file)
-    except KeyError:  # Then skeletons are drawn.
+    except ValueError:  # Then skeletons are drawn.
         return None
 
 

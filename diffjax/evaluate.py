@@ -273,20 +273,31 @@ _COLUMNS = (
     ("MPJPE", 7), ("PA", 7), ("change 95 %", 16), ("rot deg", 8), ("change 95 %", 16),
     ("PVE", 7), ("2D px", 7), ("better", 7), ("worse", 6), ("ms", 8),
 )  # fmt: skip
-_NAMES = (25, 11)
+NAME, _SEES = 25, 11
+"""Characters of the names of rows, at least, and of what they saw."""
 
 
-def header(more: str = "") -> str:
+def name_width(names: Iterable[str]) -> int:
+    """Characters for the longest of these names and a space."""
+    return max(NAME, *(len(name) + 1 for name in names))
+
+
+def first_columns(name: str, sees: str, width: int = NAME) -> str:
+    """Who, and what it saw."""
+    return f"{name:<{width}}{sees:<{_SEES}}"
+
+
+def header(more: str = "", width: int = NAME) -> str:
     """The head of the table: mm, degrees, pixels; `worse` is the share that loses more than 1 mm of PA-MPJPE.
 
-    `more` are the titles of columns that follow.
+    `more` are the titles of columns that follow, `width` is that of the names.
     """
-    head = f"{'method':<{_NAMES[0]}}{'sees':<{_NAMES[1]}}"
+    head = first_columns("method", "sees", width)
     head += "".join(f"{name:>{width}}" for name, width in _COLUMNS) + more
     return f"{head}\n{'-' * len(head)}"
 
 
-def line(s: dict[str, Any]) -> str:
+def line(s: dict[str, Any], width: int = NAME) -> str:
     """A summary as one line of the table."""
     cells = (
         _number(s["mpjpe_mm"]), _number(s["pa_mpjpe_mm"]), _interval(s, "pa_change", 1),
@@ -294,8 +305,8 @@ def line(s: dict[str, Any]) -> str:
         _number(s["pve_mm"]), _number(s["image_px"]),
         _share(s["improved"]), _share(s["harmed"]), _number(s["ms_per_frame"], 2),
     )  # fmt: skip
-    row = f"{s['name']:<{_NAMES[0]}}{s['sees']:<{_NAMES[1]}}"
-    return row + "".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, _COLUMNS))
+    row = "".join(f"{cell:>{wide}}" for cell, (_, wide) in zip(cells, _COLUMNS))
+    return first_columns(s["name"], s["sees"], width) + row
 
 
 def _number(value: float, digits: int = 1) -> str:

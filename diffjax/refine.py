@@ -42,7 +42,8 @@ def refine_file(
       workdir: where the prior was trained, for a run that names none (default: runs/NAME).
       rows: of a piece; by default about 2048.
       quality_from: a calibration; then the file NAME_quality.npz beside the output says what to expect of each row.
-      max_harm: leaves those alone of whom too little is expected, so that at most this share gets worse.
+      max_harm: leaves those alone of whom too little is expected, and takes the others as far to their fit as pays, so
+        that at most this share gets worse.
     """
     if max_harm is not None and quality_from is None:
         raise ValueError(
@@ -124,7 +125,7 @@ def _refine_groups(
     beside = refine_groups.save(out, better, quality)
     jobs.forget(job)
     lines = refine_groups.table(run, mode.name, people, better, mode.use, seconds)
-    refined, seen = int(quality["refined"].sum()), quality["reprojection_px_before"] > 0
+    refined, seen = int((quality["refined"] > 0).sum()), quality["reprojection_px_before"] > 0
     said = ""
     if seen.any():
         px = (quality[f"reprojection_px_{when}"][seen].mean() for when in ("before", "after"))

@@ -12,6 +12,7 @@ from diffjax import annotate, body, choosing, config, contest, evaluate, plots
 from diffjax.data import jobs, records, shards
 from diffjax.pose import Pose
 
+NAME = "sweep.json"
 _QUANTITY = {
     "pa_mpjpe": ("PA-MPJPE", "mm"),
     "mpjpe": ("MPJPE", "mm"),
@@ -75,7 +76,7 @@ def write(
         "devices": jax.device_count(), "seconds": seconds, "rows": summaries,
     }  # fmt: skip
     workdir.mkdir(parents=True, exist_ok=True)
-    jobs.write_json(workdir / "sweep.json", without_nan(facts))
+    jobs.write_json(workdir / NAME, without_nan(facts))
     records.save_arrays(workdir / "sweep.npz", result.arrays)
 
 
@@ -103,10 +104,14 @@ def draw(
         plots.loss_against_step(
             result.curve[known], workdir / "loss_against_step.png", quantity=name, unit=unit
         )
+    try:
+        faces = body.load_faces(config.locate(run.data.body))
+    except ValueError as error:
+        print(f"bodies.png is left out: {error}", flush=True)
+        return
     shown = _shown(run, parts, source.take(np.asarray([result.example["id"]])), result, unit)
     pose_body = jax.jit(body.pose_body)
     meshes = [pose_body(parts.kit.model, p.rotations, p.betas).vertices for _, p in shown]
-    faces = body.load_faces(config.locate(run.data.body))
     plots.bodies(meshes, faces, [title for title, _ in shown], workdir / "bodies.png")
 
 

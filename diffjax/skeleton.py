@@ -80,6 +80,15 @@ UNCOUNTED: dict[str, tuple[str, ...]] = {"scorehmr14": ("pelvis",)}
 _ON_PELVIS = ("j19", "scorehmr14", "scorehmr17")
 """Sets whose authors centre on MPII's pelvis (39 of HMR2's 44), though they have hips."""
 
+_ABOVE = {
+    "hip": "pelvis", "knee": "hip", "ankle": "knee", "foot": "ankle", "heel": "ankle",
+    "big_toe": "ankle", "small_toe": "ankle", "spine": "pelvis", "spine1": "pelvis", "spine2": "spine1",
+    "spine3": "spine2", "thorax": "spine", "neck": "thorax spine3 spine", "head": "neck",
+    "nose": "head neck", "eye": "nose", "ear": "nose", "head_top": "head neck", "head_top_h36m": "head neck",
+    "collar": "spine3 neck", "shoulder": "collar neck thorax", "elbow": "shoulder", "wrist": "elbow", "hand": "wrist",
+}  # fmt: skip
+"""What a joint hangs on, the first that a set has; on the pelvis otherwise. Sides go with sides, extras with extras."""
+
 
 def keypoint_set(name: str) -> tuple[str, ...]:
     """The names of a set; ValueError lists the known ones."""
@@ -117,3 +126,21 @@ def mirror_permutation(names: tuple[str, ...]) -> tuple[int, ...]:
     swap = {"left": "right", "right": "left"}
     partner = ["_".join(swap.get(part, part) for part in name.split("_")) for name in names]
     return tuple(names.index(name) for name in partner)
+
+
+def keypoint_parents(name: str) -> tuple[int, ...]:
+    """For each keypoint of a set with a pelvis, the index of what it hangs on; -1 for the pelvis."""
+    names = keypoint_set(name)
+    if "pelvis" not in names:
+        raise ValueError(f"keypoint set {name!r}: wanted a pelvis, found none")
+    return tuple(-1 if n == "pelvis" else names.index(_above(n, names)) for n in names)
+
+
+def _above(name: str, names: tuple[str, ...]) -> str:
+    """The keypoint of a set that one hangs on."""
+    side, _, plain = name.partition("_")
+    side, plain = (f"{side}_", plain) if side in ("left", "right") else ("", name)
+    end = "_extra" if plain.endswith("_extra") else ""
+    wanted = _ABOVE.get(plain.removesuffix(end), "").split()
+    tried = (f"{s}{n}{e}" for n in wanted for s in (side, "") for e in (end, ""))
+    return next((n for n in tried if n in names), "pelvis")

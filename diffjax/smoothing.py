@@ -26,6 +26,17 @@ def runs(ids: Ids) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a and ids[a] >= 0]
 
 
+RATE = 30.0
+"""Frames a second that windows are meant for."""
+
+
+def window_at(fps: float, window: int) -> int:
+    """The odd window that lasts as long as one of so many frames at `RATE`: at least 3, and 0 where it was 0."""
+    if not window:
+        return 0
+    return max(2 * round((window * fps / RATE - 1) / 2) + 1, 3)
+
+
 def savitzky_golay(
     x: Float[Array | np.ndarray, "rows d"], ids: Ids, window: int, order: int = 2
 ) -> Float[np.ndarray, "rows d"]:

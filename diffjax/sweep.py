@@ -88,14 +88,17 @@ def sweep(
     workdir: Path,
     kinds: tuple[annotate.Kind, ...] = (),
     rows: int | None = None,
+    overwrite: bool = False,
 ) -> list[dict[str, Any]]:
     """Runs every row on the test set of a run, prints the table, and writes table, curves and pictures.
 
     Writes sweep.json, sweep.npz, loss_against_step.png and bodies.png into the working directory; while
     it runs, pieces of about `rows` people below it, from which the same call goes on if it was stopped.
+    A finished sweep is replaced only with `overwrite`, and only when the new one is whole.
     Of several processes each takes its share of the pieces, and the first one writes and prints.
     """
     began = time.perf_counter()
+    _refuse_finished(workdir, overwrite)
     val, test = open_set(run, "val"), open_set(run, "test")
     if test is None:
         raise ValueError("data.test: wanted an annotation set, got no name; pass --data.test FILE")
@@ -119,6 +122,14 @@ def sweep(
     return summaries
 
 
+def _refuse_finished(workdir: Path, overwrite: bool) -> None:
+    file = workdir / report.NAME
+    if file.exists() and not overwrite:
+        raise ValueError(
+            f"{file}: a finished sweep is there; choose another --workdir, or pass --overwrite"
+        )
+
+
 def _print(
     result: contest.Result,
     whole: evaluate.Whole,
@@ -128,10 +139,11 @@ def _print(
 ) -> list[dict[str, Any]]:
     """The table, said and returned."""
     base = result.rows[0].scores
-    print(report.head(whole, run.data.test), evaluate.header(), sep="\n", flush=True)
     summaries = [evaluate.summary(row, base, whole.groups) for row in result.rows]
+    width = evaluate.name_width(summary["name"] for summary in summaries)
+    print(report.head(whole, run.data.test), evaluate.header(width=width), sep="\n", flush=True)
     for summary in summaries:
-        print(evaluate.line(summary), flush=True)
+        print(evaluate.line(summary, width), flush=True)
     solid, seconds = evaluate.sees_joints(test.head), time.perf_counter() - began
     print(report.explain(result, solid, run.search.error, seconds), flush=True)
     return summaries

@@ -2,13 +2,14 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from diffjax import annotate, choosing, config, evaluate, sweep
+from diffjax.comparison import evidence
 from diffjax.data import records
 
 STRENGTHS = (1.0, 2.0, 4.0, 8.0)
@@ -16,6 +17,15 @@ ROUNDS = (20, 40)
 MAP_WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0)
 WIDTHS = {"labels": (0.1,), "detections": (0.05, 0.1), "joints3d": (0.0,)}
 """Robust scales tried, in box sides; 0 for plain squares."""
+
+
+_GUIDED, _COMBINED = ("robust_px_share", "strength", "rounds"), ("error_weight", "prior_weight")
+TOLD = {
+    "fast": evidence.told_fast,
+    "guided": evidence.told_guided,
+    "combined": evidence.told_combined,
+}
+"""The modes, and their settings in words."""
 
 
 class Trial(NamedTuple):
@@ -28,24 +38,34 @@ class Trial(NamedTuple):
     harmed: float
 
 
+def settings_of(
+    mode: str, kind: annotate.Kind, start: config.Guidance, rounds: Sequence[int] = ROUNDS
+) -> list[config.Guidance]:
+    """The grid of a mode; all else is as in `start`."""
+    grids: dict[str, dict[str, Sequence[float]]] = {
+        "fast": {"robust_px_share": WIDTHS[kind], "map_weight": MAP_WEIGHTS},
+        "guided": {"robust_px_share": WIDTHS[kind], "strength": STRENGTHS, "rounds": rounds},
+        "combined": dict(zip(("error_weight", "prior_weight"), evidence.COMBINED[kind])),
+    }
+    names = grids[mode]
+    return [
+        dataclasses.replace(start, **dict(zip(names, values)))
+        for values in itertools.product(*names.values())
+    ]
+
+
 def trials(
     parts: choosing.Parts,
     problem: choosing.Problem,
     kind: annotate.Kind,
     start: config.Guidance,
     rounds: Sequence[int] = ROUNDS,
-):
-    """Every setting of the grids, tried; yields as it goes."""
+) -> Iterator[Trial]:
+    """Every setting of the grids, tried; yields as it goes. Without a frontend's residuals `guided` alone."""
     base = evaluate.score(parts.judge, problem.estimate, problem.truth)
-    grids = [("guided", WIDTHS[kind], STRENGTHS, rounds)]
-    if parts.kit.error_model is not None:
-        grids.insert(0, ("fast", WIDTHS[kind], MAP_WEIGHTS, (start.rounds,)))
-    for mode, *axes in grids:
-        for width, value, count in itertools.product(*axes):
-            name = "strength" if mode == "guided" else "map_weight"
-            settings = dataclasses.replace(
-                start, robust_px_share=width, rounds=count, **{name: value}
-            )
+    modes = ("guided",) if parts.kit.error_model is None else tuple(TOLD)
+    for mode in modes:
+        for settings in settings_of(mode, kind, start, rounds):
             refined, _ = annotate.refine_set(
                 parts.kit, problem.annotations, kind, settings, mode=mode
             )
@@ -66,23 +86,36 @@ def tune(run: config.Run, workdir: Path) -> dict[str, config.Guidance]:
     kinds = annotate.kinds_of(val)
     problem = choosing.make_problem(parts.judge, val, kinds, run.data.val)
     print(f"{records.count(val)} people; PA-MPJPE mm, rotation deg, worse by more than 1 mm")
-    chosen = {kind: _tune_kind(parts, problem, kind, getattr(run.guided, kind)) for kind in kinds}
-    for kind, s in chosen.items():
+    found = {kind: _tune_kind(parts, problem, kind, getattr(run.guided, kind)) for kind in kinds}
+    for kind, s in found.items():
         print(f"{kind}={s!r},")
-    return chosen
+    return found
 
 
 def _tune_kind(parts, problem, kind, start: config.Guidance) -> config.Guidance:
     best: dict[str, Trial] = {}
     for trial in trials(parts, problem, kind, start):
-        s, value = trial.settings, f"strength {trial.settings.strength:g} x {trial.settings.rounds}"
-        value = value if trial.mode == "guided" else f"map_weight {s.map_weight:g}"
         print(
-            f"{kind:<12}{trial.mode:<8}width {s.robust_px_share:<6g}{value:<20}"
+            f"{kind:<12}{trial.mode:<10}{_words(trial):<34}"
             f"{trial.pa_mpjpe_mm:8.2f}{trial.rotation_deg:8.2f}{100 * trial.harmed:6.1f} %",
             flush=True,
         )
         if trial.mode not in best or trial.pa_mpjpe_mm < best[trial.mode].pa_mpjpe_mm:
             best[trial.mode] = trial
-    weight = best["fast"].settings.map_weight if "fast" in best else start.map_weight
-    return dataclasses.replace(best["guided"].settings, map_weight=weight)
+    return chosen(best, start)
+
+
+def chosen(best: dict[str, Trial], start: config.Guidance) -> config.Guidance:
+    """The best trial of each mode in one: each has fields of its own, and the robust scale is that of `guided`."""
+    fields = {"guided": _GUIDED, "fast": ("map_weight",), "combined": _COMBINED}
+    found = {
+        name: getattr(trial.settings, name) for mode, trial in best.items() for name in fields[mode]
+    }
+    return dataclasses.replace(start, **found)
+
+
+def _words(trial: Trial) -> str:
+    s = trial.settings
+    if trial.mode == "combined":
+        return TOLD[trial.mode](s)
+    return f"width {s.robust_px_share:<6g}{TOLD[trial.mode](s)}"

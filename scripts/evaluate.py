@@ -72,8 +72,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             quality: Tell of each row how well its errors are expected without the truth, from numbers of the fit
                 (cheap), or from six fits more (full); told by the validation people. Writes calibrations for
                 refine.py --quality-from.
-            max_harm: Rows more: those left alone of whom too little gain is expected, so that at most this share of
-                the validation people gets worse by more than 1 mm; 0.05 is a good one. With --quality cheap at least.
+            max_harm: Rows more: those left alone of whom too little gain is expected, the others taken as far to their
+                fit as pays, so that at most this share of the validation people gets worse by more than 1 mm; 0.05 is
+                a good one. With --quality cheap at least.
             calibrate: Of --quality: more sets whose truth is known, beside the validation people.
             score: Instead: this refined set alone, without running a method, against the truth in `data`
                 (default: in itself).

@@ -8,9 +8,9 @@ from tqdm import tqdm
 
 from diffjax import config
 from diffjax.convert import h36m_sequences
-from diffjax.data import filmed, records, sequence_sets
+from diffjax.data import filmed, sequence_sets
 from diffjax.frontends import stcformer
-from diffjax.sequences import lifting
+from diffjax.sequences import filming, lifting
 
 
 def make_sequences(
@@ -19,12 +19,14 @@ def make_sequences(
     body: Path = Path("converted_weights/open_body.npz"),
     h36m3d: Path | None = None,
     h36m2d: Path | None = None,
+    h36m_estimates: Path | None = None,
     val: tuple[str, ...] = ("S8",),
     true_2d: bool = False,
     fps: float = 50.0,
-    lifter: Path | None = None,
+    lifter: tuple[Path, ...] = (),
     takes: int = 1,
     folds: int = 4,
+    average: int = 1,
     network: stcformer.Network = "frames",
     window: int | None = None,
     width: int | None = None,
@@ -43,14 +45,18 @@ def make_sequences(
         h36m3d: VideoPose3D's data_3d_h36m.npz, in place of motion: trains on S1, S5, S6, S7 and S8 less
             --val, tests on S9 and S11.
         h36m2d: A data_2d_h36m_*.npz beside it.
+        h36m_estimates: What another's lifter (MixSTE, VideoPose3D, ...) says of these videos, laid out as in h36m2d:
+            positions_3d[subject][action] is a list of four cameras, (frames, 17, 3) metres in the camera's axes. Of
+            training subjects it must be out of fold.
         val: Human3.6M's training subjects to choose on.
         true_2d: Of motion: a detector that makes no errors.
         fps: Frames a second of motion, at most.
-        lifter: A lifter to lift everything with, in place of training some (scripts/convert.py stcformer). If it was
-            trained on the people of train, a refiner learns from errors that are too small.
+        lifter: A lifter to lift everything with, in place of training some (scripts/convert.py stcformer); of several
+            the mean. If it was trained on the people of train, a refiner learns from errors that are too small.
         takes: Training motion is filmed so often, each time by other cameras; where the shape of a body is not
             known, also as another body.
         folds: Lifters to cross-fit with; Human3.6M's subjects are their own folds up to this number.
+        average: An estimate is the mean of so many lifters, which differ in their seed; each is cross-fitted.
         network: Of the lifter: with a token a frame, which a CPU trains well in a minute or two, or STCFormer's.
         window: Frames that the lifter sees (27, or 9 of stcformer).
         width: Of the network (128, or 64; STCFormer's own is 256).
@@ -65,32 +71,33 @@ def make_sequences(
             raise ValueError(f"{out}: already holds {name}.npz; choose a new --out, or remove it")
     if h36m3d and h36m2d:
         videos = _h36m(h36m3d, h36m2d, val)
-    elif h36m3d or h36m2d:
-        raise ValueError("--h36m3d and --h36m2d: wanted both files, found one; pass the other too")
+    elif h36m3d or h36m2d or h36m_estimates:
+        raise ValueError("--h36m3d, --h36m2d: wanted both files, found fewer; pass the other too")
     else:
         detector = filmed.PERFECT if true_2d else filmed.Detector()
-        videos = lifting.film(motion, str(body), seed=seed, fps=fps, takes=takes, detector=detector)
+        videos = filming.film(motion, str(body), seed=seed, fps=fps, takes=takes, detector=detector)
     told = {"window": window, "width": width, "depth": depth, "steps": steps, "batch": batch}
     settings = (stcformer.LIGHT if network == "frames" else stcformer.Settings())._replace(
         **{name: value for name, value in told.items() if value is not None}
     )
-    if lifter:
-        lifts = stcformer.load(lifter)
-        made = lifting.Videos(
-            *(lifting.with_estimates(part, lifts, str(lifter)) for part in videos)
-        )
+    lifters = [stcformer.load(file) for file in lifter]
+    if h36m_estimates:
+        made = filming.Videos(*(h36m_sequences.with_estimates(v, h36m_estimates) for v in videos))
+    elif lifters:
+        where = str(lifter[0])
+        made = filming.Videos(*(lifting.with_estimates(v, lifters, where) for v in videos))
     else:
-        made, lifts = lifting.lift(videos, settings, folds=folds, seed=seed, report=tqdm.write)
-    for name, part in zip(made._fields, made):
-        sequence_sets.write(out / f"{name}.npz", part)
-    records.save_arrays(out / "lifter.npz", stcformer.arrays_of(lifts))
+        made, lifters = lifting.lift(
+            videos, settings, average=average, folds=folds, seed=seed, report=tqdm.write
+        )
+    lifting.write(out, made, lifters)
     for name, mpjpe, pa in lifting.errors(made):
         frames = sequence_sets.count(getattr(made, name))
         print(f"{name}: {frames} frames, MPJPE {mpjpe:.1f} mm, P-MPJPE {pa:.1f} mm")
     print(f"written to {out} in {time.perf_counter() - start:.0f} s")
 
 
-def _h36m(path3d: Path, path2d: Path, val: tuple[str, ...]) -> lifting.Videos:
+def _h36m(path3d: Path, path2d: Path, val: tuple[str, ...]) -> filming.Videos:
     """Human3.6M, 50 frames a second; the joints are those of its files."""
     train = tuple(s for s in h36m_sequences.TRAIN if s not in val)
     sets = (
@@ -99,7 +106,7 @@ def _h36m(path3d: Path, path2d: Path, val: tuple[str, ...]) -> lifting.Videos:
         )
         for subjects in (train, val, h36m_sequences.TEST)
     )
-    return lifting.Videos(*sets)
+    return filming.Videos(*sets)
 
 
 if __name__ == "__main__":

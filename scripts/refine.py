@@ -41,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             workdir: Where the prior was trained, if --parts.prior names none (default: runs/NAME).
             quality_from: A calibration that scripts/evaluate.py --quality wrote of this method and evidence: then
                 NAME_quality.npz beside the output says what error and what gain to expect of each row.
-            max_harm: With a calibration: leave those alone of whom too little gain is expected, so that at most
-                this share of all gets worse by more than 1 mm (0.05, say); off by default.
+            max_harm: With a calibration: leave those alone of whom too little gain is expected, and take the others as
+                far to their fit as pays, so that at most this share of all gets worse by more than 1 mm (0.05, say);
+                off by default.
             config_file: A file of configs/; every field below overrides it.
             run: Of these fields mode, guided.*, scorehmr.*, sequence.*, parts.* and data.body matter here.
         """

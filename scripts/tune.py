@@ -1,4 +1,4 @@
-"""Chooses strength, rounds and robustness on validation: python scripts/tune.py --config configs/demo.py"""
+"""Chooses the settings of fast, guided and combined on validation: python scripts/tune.py --config configs/demo.py"""
 
 from diffjax import config, tune
 

@@ -1,9 +1,11 @@
 """Baselines: of one signature, and each undoes the error it is for."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffjax.methods import baselines, conditional_noise, error_statistics
+from diffjax import skeleton, smoothing
+from diffjax.methods import baselines, bones, conditional_noise, error_statistics
 
 LENGTHS = (60, 1, 139)
 IDS = np.repeat(np.arange(3), LENGTHS)
@@ -56,6 +58,20 @@ def test_a_filter_removes_white_noise_and_sees_one_video_at_a_time(baseline, rng
     np.testing.assert_allclose(found[61:], alone, atol=1e-6)
 
 
+def test_steady_bones_have_the_median_length_of_their_video(rng):
+    parents = skeleton.keypoint_parents("h36m17")
+    p, y = people(rng)
+    found = baselines.steady_bones(parents)(y, p, IDS)
+    lengths = bones.bone_lengths(jnp.asarray(found), parents)
+    for rows in smoothing.runs(IDS):
+        median = np.median(bones.bone_lengths(jnp.asarray(y[rows]), parents), 0)
+        wanted = np.broadcast_to(median, lengths[rows].shape)
+        np.testing.assert_allclose(lengths[rows], wanted, atol=1e-5)
+    np.testing.assert_allclose(found[60], y[60], atol=1e-5)  # A video of one frame.
+    half = baselines.steady_bones(parents, 0.5)(y, p, IDS)
+    np.testing.assert_allclose(half, 0.5 * (y + found), atol=1e-6)
+
+
 def test_every_baseline_keeps_shape_kind_and_its_input(rng):
     p, x = people(rng)
     y = x + 0.01 * rng.normal(size=x.shape).astype(np.float32)
@@ -67,6 +83,7 @@ def test_every_baseline_keeps_shape_kind_and_its_input(rng):
         baselines.linear_gaussian(model),
         baselines.savitzky_golay(5),
         baselines.one_euro(50.0, 1.0, 1.0),
+        baselines.steady_bones(skeleton.keypoint_parents("h36m17")),
     ):
         found = baseline(y, p, IDS)
         assert (found.shape, found.dtype) == (y.shape, y.dtype)

@@ -290,6 +290,22 @@ def test_a_broken_body_is_refused_with_field_and_finding(tmp_path, toy_body, fie
         body.load_body(tmp_path / "bad.npz")
 
 
+@pytest.mark.parametrize(
+    ("faces", "found"),
+    [
+        (None, "nothing"),
+        (np.zeros((4, 4), int), r"int64 of \(4, 4\)"),
+        (np.full((2, 3), 0.5), "float64"),
+        (np.full((2, 3), np.nan), "float64"),
+        (np.array([["a", "b", "c"]]), "<U1"),
+    ],
+)
+def test_a_body_without_triangles_says_so(tmp_path, faces, found):
+    np.savez(tmp_path / "bare.npz", **({} if faces is None else {"f": faces}), weights=np.zeros(2))
+    with pytest.raises(ValueError, match=f"bare.npz: field f: wanted .*{found}.*convert.py smpl"):
+        body.load_faces(tmp_path / "bare.npz")
+
+
 def test_a_file_that_is_no_body_is_named(tmp_path):
     for name, content in (("text.npz", b"not a body"), ("text.txt", b"pose"), ("empty.npz", b"")):
         (tmp_path / name).write_bytes(content)

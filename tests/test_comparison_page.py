@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from diffjax.comparison import answers, page, page_rows
+from diffjax.comparison import answer_words, answers, bounds, page, page_rows
 from diffjax.markup import charts
 
 VOID = {"meta", "br", "wbr", "img"}
@@ -164,23 +164,102 @@ def test_the_answer_is_the_best_row_that_has_a_command_and_saw_no_truth():
     found = {answer.kind: answer for answer in answers.answers(TABLE)}
     assert set(found) == {"labels", "detections"}
     labels, detections = found["labels"], found["detections"]
+    assert labels.row is not None
+    assert labels.careful is not None
+    assert detections.doubted is not None
     assert labels.row["name"] == "guided"
     assert labels.careful["name"] == "gentle"
     assert [one["name"] for one in labels.beyond] == ["best"]
     assert detections.row is None  # Its interval holds 0.
-    assert detections.tried["name"] == "hopeless"
-    assert "leave the estimates alone" in answers.verdict(detections)
-    assert answers.best(TABLE) == {"labels": {n: TABLE[1][n] for n in ("name", "command")}}
-    said = "\n".join(answers.words(TABLE, 12))
+    assert detections.doubted["name"] == "hopeless"
+    assert "leave the estimates alone" in answer_words.verdict(detections)
+    advice = answer_words.kept(TABLE)
+    assert advice["labels"] | {n: TABLE[1][n] for n in ("name", "command")} == advice["labels"]
+    assert advice["detections"]["command"] is None
+    said = "\n".join(answer_words.words(TABLE, 12))
     assert "PA-MPJPE 70.0 -> 45.0 mm (-36 %; change -26.0 to -24.0 mm)" in said
     assert "20 % of people get worse" in said
     assert TABLE[1]["command"] in said
     assert TABLE[2]["command"] in said
     assert TABLE[4]["command"] not in said
     shown = read(page.page(result(*TABLE)))
-    for line in (answers.gain(TABLE[1], ESTIMATE), answers.harm(TABLE[2], ESTIMATE)):
+    for line in (answer_words.gain(TABLE[1], ESTIMATE), answer_words.harm(TABLE[2], ESTIMATE)):
         assert line in said
         assert line in shown
+
+
+def weighed(*rows):
+    """The answer for detections."""
+    (answer,) = answers.answers([ESTIMATE, *rows])
+    return answer, "\n".join(answer_words.words([ESTIMATE, *rows], 12))
+
+
+@pytest.mark.parametrize(
+    ("gain", "harmed", "sound"),
+    [(1.7, 0.42, False), (1.7, 0.06, False), (1.7, 0.05, True), (20.0, 0.33, True), (20.0, 0.34, False)],
+)  # fmt: skip
+def test_little_gain_may_harm_few_and_no_gain_makes_up_for_a_third_harmed(gain, harmed, sound):
+    pair = [-gain - 0.3, -gain + 0.3]
+    one = row("guided", 70.0 - gain, "detections", harmed=harmed, pa_change_95=pair)
+    answer, said = weighed(one)
+    assert (answer.row is one) == sound
+    assert ("leave the estimates alone" in said) == (not sound)
+    assert (one["command"] in said) == sound
+    assert (f"makes {100 * harmed:.0f} % of people worse" in said) == (not sound)
+    told = "To harm fewer: this table again with --methods guided --max-harm 0.05"
+    assert (told in said) == (harmed > 0.05)
+    shown = read(page.page(result(ESTIMATE, one)))
+    assert ("eave the estimates alone: the best row with a command, guided," in shown) != sound
+    assert (told in shown) == (told in said)
+
+
+def test_a_row_that_harms_too_many_gives_way_to_one_that_does_not():
+    harsh, mild = (row(n, pa, "detections", harmed=h) for n, pa, h in
+                   (("harsh", 50.0, 0.5), ("mild", 60.0, 0.2)))  # fmt: skip
+    answer, said = weighed(harsh, mild)
+    assert (answer.row, answer.doubted) == (mild, harsh)
+    assert "harsh had 50.0 mm and is not advised: it takes 29 % off PA-MPJPE" in said
+    assert harsh["command"] not in said
+
+
+def test_rows_without_a_command_are_named_and_nobody_is_told_that_nothing_helps():
+    _, said = weighed(row("chain", 50.0, "detections", command=""))
+    assert "leave the estimates alone" not in said
+    assert "no row with a command" in said
+    assert "chain had 50.0 mm" in said
+    _, said = weighed(row("chain", 69.5, "detections", command=""))
+    assert "leave the estimates alone" in said
+
+
+def test_a_gate_in_the_table_is_what_harms_fewer():
+    whole = row("guided", 68.0, "detections", harmed=0.4, pa_change_95=[-2.5, -1.5])
+    gated = row("gated", 69.0, "detections", harmed=0.04, pa_change_95=[-1.5, -0.5], max_harm=0.05)
+    answer, said = weighed(whole, gated)
+    assert (answer.row, answer.doubted) == (gated, whole)
+    assert "this table again" not in said
+    fine = whole | {"pa_mpjpe_mm": 55.0, "pa_change_mm": -15.0, "harmed": 0.2}
+    assert weighed(fine, gated)[0].careful is gated
+    over = gated | {"harmed": 0.09, "pa_change_mm": -9.0, "pa_mpjpe_mm": 61.0}
+    assert weighed(fine, over)[0].careful is over  # It was to harm 5 %, and harms fewer.
+    assert weighed(over)[0].careful is None
+
+
+def test_who_saw_the_truth_stands_beside_what_its_controls_gain():
+    seen = {"honest": False, "command": "", "sees": "the truth"}
+    rows = [
+        row("paper", pa, **seen) | {"name": name}
+        for name, pa in (("paper, ORACLE", 60.0), ("control, random moves", 59.0))
+    ]
+    (said,) = bounds.words([ESTIMATE, *rows])
+    assert "(-10.0 mm)" in said
+    assert "-11.0 (random moves). Choosing by the truth explains all of its gain." in said
+    assert bounds.kept(rows)[0]["beyond_mm"] == -1.0
+    rows[1]["pa_change_mm"] = -7.5
+    (said,) = bounds.words(rows)
+    assert "At most 2.5 mm of its gain" in said
+    assert said in read(page.page(result(ESTIMATE, *rows)))
+    (alone,) = bounds.words([row("ik, ORACLE", 10.0, **seen)])
+    assert alone.endswith("It has no control.")
 
 
 def test_evidence_that_a_row_chose_by_is_its_kind():

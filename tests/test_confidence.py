@@ -2,12 +2,13 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
-from diffjax import config
-from diffjax.confidence import calibration, curves, files, judging
+from diffjax import config, rotations
+from diffjax.confidence import calibration, companions, curves, files, judging, part_way
 from diffjax.methods import map_fit
 from diffjax.pose import Pose, Refined
 
@@ -187,13 +188,14 @@ def test_rank_correlation_of_what_does_not_differ_is_not_known():
 
 
 def calibrated(seed=0, count=600):
-    """People who gain what the signals say, but for chance; and the calibration that they tell."""
+    """People who gain what the signals say, but for chance, in proportion to the way; and what they tell."""
     signals, after, groups = made_up(count, seed)
     gain = 4.0 + 8.0 * signals["signed"] + 6.0 * np.random.default_rng(seed).normal(size=count)
     origin = files.Origin("fast", "labels", "frames", "map_weight 1.0", "cheap", "h36m14")
     errors = map_fit.error_model_from_covariance(0.01 * np.eye(82))
     trust = config.Guidance(1.0, 1, map_weight=3.0, robust_px_share=0.1)
-    told = judging.calibrate(origin, signals, after + gain, after, groups, errors, trust)
+    on_the_way = (after + gain)[:, None] - gain[:, None] * np.array(judging.SHARES)
+    told = judging.calibrate(origin, signals, after + gain, on_the_way, groups, errors, trust)
     return told, signals, after + gain, after
 
 
@@ -201,20 +203,22 @@ def calibrated(seed=0, count=600):
 def test_no_more_of_the_people_behind_it_are_harmed_than_promised(max_harm):
     told, *_ = calibrated()
     worth = judging.Worth(*[told.held_out_gain] * 4)
-    kept = judging.accepted(told, worth, max_harm)
-    harmed = told.change_mm > 1.0
-    assert (kept & harmed).mean() <= max_harm
-    assert kept.all() == (max_harm >= harmed.mean())
+    share = judging.way(told, worth, max_harm)
+    whole = told.change_mm[:, 0]
+    assert (share * whole > 1.0).mean() <= max_harm
+    if max_harm >= (whole > 1.0).mean():
+        assert (share == 1.0).all()
+    assert len(np.unique(share[share > 0])) <= 1
 
 
 def test_new_people_of_the_same_kind_are_harmed_about_as_rarely_and_keep_most_of_the_gain():
     told, *_ = calibrated(count=3000)
     _, signals, before, after = calibrated(seed=1, count=3000)
-    kept = judging.accepted(told, judging.expect(told, signals), 0.05)
+    share = judging.way(told, judging.expect(told, signals), 0.05)
     gain = before - after
     assert np.mean(gain < -1) > 0.2
-    assert np.mean(kept & (gain < -1)) == pytest.approx(0.05, abs=0.015)
-    assert gain[kept].sum() > 0.8 * gain.sum()
+    assert np.mean(share * gain < -1) == pytest.approx(0.05, abs=0.015)
+    assert (share * gain).sum() > 0.8 * gain.sum()
 
 
 def test_a_calibration_comes_back_from_its_file_to_the_bit(tmp_path):
@@ -244,7 +248,13 @@ def test_a_calibration_comes_back_from_its_file_to_the_bit(tmp_path):
         ("gain/mean", np.full(4, np.nan), "field gain/mean: wanted finite numbers"),
         ("gain/std", np.zeros(4), "field gain: wanted positive scales"),
         ("error/knots", np.array([[0.0, 2.0], [1.0, 1.0]]), "field error: wanted positive scales"),
-        ("change_mm", np.zeros(3), "field change_mm: wanted 600 numbers, found 3"),
+        (
+            "change_mm",
+            np.zeros((3, 6)),
+            r"field change_mm: wanted finite numbers of shape \(600, 6\)",
+        ),
+        ("shares", np.linspace(0, 1, 6), "field shares: wanted shares of the way above 0"),
+        ("shares", None, "field shares: wanted a calibration of quality, found none"),
     ],
 )
 def test_a_damaged_calibration_says_what_is_wrong(name, value, said, tmp_path):
@@ -268,16 +278,71 @@ def test_a_perfect_expectation_is_judged_perfect():
     assert found["bias_mm"] == 0.0
 
 
-def test_who_is_not_kept_is_what_came_to_the_bit():
+def between(share):
+    """Five people, others as their fit, and where each ends at its share of the way."""
     import tiny
 
-    people = tiny.annotations(5)
-    other = dataclasses.replace(tiny.annotations(5, seed=9))
-    pose = Pose(other.pred_pose, other.pred_betas)
-    kept = np.array([True, False, True, False, False])
-    found = judging.sent_back(people, Refined(pose, other.pred_cam_t + 1, {}), kept)
-    for row in range(5):
-        came = other if kept[row] else people
-        np.testing.assert_array_equal(found.pose.rotations[row], came.pred_pose[row])
-        np.testing.assert_array_equal(found.pose.betas[row], came.pred_betas[row])
-        np.testing.assert_array_equal(found.translation[row], came.pred_cam_t[row] + kept[row])
+    people, other = tiny.annotations(5), tiny.annotations(5, seed=9)
+    fit = Refined(Pose(other.pred_pose, other.pred_betas), other.pred_cam_t + 1, {})
+    return people, fit, part_way.sent(people, fit, share)
+
+
+def test_nobody_moves_at_0_and_all_are_the_fit_at_1_to_the_bit():
+    share = np.array([1.0, 0.0, 1.0, 0.0, 0.5])
+    people, fit, found = between(share)
+    came = people.pred_pose, people.pred_betas, people.pred_cam_t
+    for one, two, three in zip(
+        came, (*fit.pose, fit.translation), (*found.pose, found.translation)
+    ):
+        np.testing.assert_array_equal(three[share == 0], one[share == 0])
+        np.testing.assert_array_equal(three[share == 1], two[share == 1])
+
+
+def test_part_of_the_way_is_that_part_of_every_turn():
+    people, fit, found = between(np.full(5, 0.25))
+    came, went, met = map(jnp.asarray, (people.pred_pose, fit.pose.rotations, found.pose.rotations))
+    whole, part, rest = (
+        rotations.geodesic_angle(*x) for x in ((came, went), (came, met), (met, went))
+    )
+    np.testing.assert_allclose(part, 0.25 * whole, atol=2e-3)
+    np.testing.assert_allclose(rest, 0.75 * whole, atol=2e-3)
+    for one, two, three in (
+        (people.pred_betas, fit.pose.betas, found.pose.betas),
+        (people.pred_cam_t, fit.translation, found.translation),
+    ):
+        np.testing.assert_allclose(three, 0.75 * one + 0.25 * two, atol=1e-5)
+
+
+# Rows that belong together.
+
+
+def test_neighbours_in_a_track_are_averaged_and_those_of_other_tracks_are_not():
+    import tiny
+
+    people = dataclasses.replace(
+        tiny.annotations(24),
+        sequence=np.repeat(["a", "b"], [20, 4]),
+        subject=np.full(24, "x"),
+        frame=np.concatenate([np.arange(20)[::-1], np.arange(4)]),
+    )
+    value = np.random.default_rng(0).random(24).astype(np.float32)
+    found = companions.of(people, "video", {"one": value, "two": 2 * value})
+    in_order = value[:20][::-1]
+    for frame in (0, 3, 10, 19):
+        near = in_order[max(frame - 7, 0) : frame + 8].mean()
+        assert found["one_near"][19 - frame] == pytest.approx(near)
+    np.testing.assert_allclose(found["one_near"][20:], value[20:].mean(), rtol=1e-6)
+    np.testing.assert_allclose(found["two_near"], 2 * found["one_near"], rtol=1e-6)
+
+
+def test_views_of_an_instant_are_averaged_and_rows_alone_have_nobody():
+    import tiny
+
+    people = dataclasses.replace(
+        tiny.annotations(6), sequence=np.full(6, "a"), subject=np.full(6, "x"),
+        frame=np.array([0, 1, 0, 1, 0, 1]), view=np.array(["0", "0", "1", "1", "2", "2"]),
+    )  # fmt: skip
+    value = np.arange(6, dtype=np.float32)
+    found = companions.of(people, "views", {"one": value})["one_near"]
+    np.testing.assert_allclose(found, [2, 3, 2, 3, 2, 3])
+    assert companions.of(people, "frames", {"one": value}) == {}

@@ -11,7 +11,6 @@ import torch
 from diffjax.convert import stcformer as converter
 from diffjax.denoisers import sequence, stcformer_weights
 from diffjax.frontends import stcformer
-from diffjax.sequences import lifting
 
 
 @pytest.fixture
@@ -46,14 +45,6 @@ def test_a_lifter_says_what_the_network_says(checkpoint):
     both = (straight + mirrored[:, turned] * [-1, 1, 1]) / 2
     wanted = both - both[:, :1]
     np.testing.assert_allclose(stcformer.predict(lifter, p, (9,)), wanted, atol=1e-5)
-
-
-def test_it_lifts_videos_of_human36ms_joints_alone(checkpoint):
-    lifter = converter.read_stcformer(checkpoint, 9)
-    with pytest.raises(
-        ValueError, match=r"l\.npz: field joint_set: wanted h36m17 .* h36m17_native"
-    ):
-        lifting.with_estimates(sequences.videos(), lifter, "l.npz")
 
 
 def test_what_is_no_checkpoint_of_stcformer_is_refused(checkpoint, tmp_path):

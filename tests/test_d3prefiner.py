@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import sequences
 
-from diffjax import config, micro_batches, refine
+from diffjax import config, micro_batches, refine, skeleton
 from diffjax.data import sequence_sets
-from diffjax.methods import d3prefiner
+from diffjax.methods import bones, d3prefiner
 from diffjax.sequences import refining, store, training
 
 
@@ -182,6 +182,33 @@ def test_a_set_goes_to_a_refined_set_through_refine(files, trained, tmp_path):
     assert again.partition(":")[2] == said.partition(":")[2]
 
 
+def test_the_order_of_joints_does_not_matter(files, trained, tmp_path):
+    run, outs = sequences.run(**files), [tmp_path / "ours.npz", tmp_path / "native.npz"]
+    given = sequence_sets.read(files["test"])
+    native = sequence_sets.in_order_of("h36m17_native", given, "test")
+    sequence_sets.write(tmp_path / "given.npz", native)
+    for data, out in zip((files["test"], str(tmp_path / "given.npz")), outs):
+        refine.refine_file(run, data, out, workdir=trained)
+    ours, theirs = map(sequence_sets.read, outs)
+    assert theirs.joint_set == "h36m17_native"
+    np.testing.assert_array_equal(theirs.poses2d, native.poses2d)
+    back = sequence_sets.in_order_of("h36m17", theirs, "test")
+    np.testing.assert_array_equal(back.estimate3d, ours.estimate3d)
+    assert (native.estimate3d[:, 1:4] == given.estimate3d[:, 4:7]).all()
+
+
+def test_bones_keep_their_length_where_the_run_says_so(files, trained, tmp_path):
+    out = tmp_path / "steady.npz"
+    parts = config.Parts(refiner=str(trained))
+    for share in (0.0, 1.0):
+        told = dataclasses.replace(sequences.run(bones=share), parts=parts)
+        refine.refine_file(told, files["test"], out)
+        found = sequence_sets.read(out)
+        first = jnp.asarray(found.estimate3d[: sequence_sets.lengths(found)[0]])
+        lengths = bones.bone_lengths(first, skeleton.keypoint_parents(found.joint_set))
+        assert (float(jnp.max(jnp.std(lengths, 0))) < 1e-5) == (share == 1.0)
+
+
 def test_a_killed_refinement_goes_on_to_the_same_bits(files, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(refining, "_CALLS", 1)
     monkeypatch.setattr(d3prefiner, "_CHUNK", 7)  # 4 windows of stride 4 beside 3: 16 rows.
@@ -266,10 +293,12 @@ def test_what_does_not_fit_a_checkpoint_is_refused(files, trained, tmp_path):
     out, run = tmp_path / "better.npz", sequences.run(**files)
     with pytest.raises(ValueError, match="window: wanted 27 frames, found a model of 9"):
         refine.refine_file(sequences.run(window=27), files["test"], out, workdir=trained)
-    native = dataclasses.replace(sequences.videos(), joint_set="h36m17_native")
-    sequence_sets.write(tmp_path / "native.npz", native)
-    with pytest.raises(ValueError, match=r"joint_set: wanted h36m17_native .* found h36m17;"):
-        refine.refine_file(run, str(tmp_path / "native.npz"), out, workdir=trained)
+    made = sequences.videos()
+    solid = np.roll(made.estimate3d, 13, 1)  # scorehmr17 has its pelvis there.
+    other = dataclasses.replace(made, joint_set="scorehmr17", estimate3d=solid, truth3d=None)
+    sequence_sets.write(tmp_path / "joints.npz", other)
+    with pytest.raises(ValueError, match=r"the joints of scorehmr17 .* found those of h36m17;"):
+        refine.refine_file(run, str(tmp_path / "joints.npz"), out, workdir=trained)
     bare = dataclasses.replace(sequences.videos(), estimate3d=None)
     sequence_sets.write(tmp_path / "bare.npz", bare)
     with pytest.raises(ValueError, match="estimate3d: wanted a lifter's 3D"):

@@ -30,6 +30,17 @@ def test_harmless_fits_need_no_gate_and_hopeless_ones_are_all_refused():
         gates.choose_margin(gain, np.ones(3, bool), 5.0)
 
 
+def test_part_of_the_way_is_chosen_where_it_harms_fewer_and_keeps_more():
+    gain, shares = np.arange(4.0), np.array([1.0, 0.5])
+    whole = np.array([4.0, -3.0, 2.0, -8.0])
+    change = np.stack([whole, np.array([0.5, -2.5, 0.5, -6.0])], -1)
+    # All of the way only the last may go (-8); half of it harms nobody by more than 1 (-7.5): at 0 harm the former.
+    assert gates.choose_gate(gain, change, shares, 0.0, 1.0) == (2.0, 1.0)
+    change[1, 1] = -3.5
+    assert gates.choose_gate(gain, change, shares, 0.0, 1.0) == (-np.inf, 0.5)
+    assert gates.choose_gate(gain, change[:, :1], shares[:1], 0.0, 1.0) == (2.0, 1.0)
+
+
 def test_a_gain_of_nan_is_never_accepted():
     gain, harmed = np.array([np.nan, 1.0, 2.0]), np.array([True, False, False])
     assert gates.choose_margin(gain, harmed, 0.0) == -np.inf

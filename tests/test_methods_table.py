@@ -12,7 +12,18 @@ import pytest
 import tiny
 
 from diffjax import annotate, audit, config, refine, rotations
-from diffjax.comparison import advice, command, method, people, plain, protocol, smplify, table
+from diffjax.comparison import (
+    advice,
+    command,
+    evidence,
+    method,
+    people,
+    plain,
+    protocol,
+    smplify,
+    table,
+    tuning,
+)
 from diffjax.comparison.method import Method, Task
 from diffjax.data import records
 from diffjax.methods import mixture
@@ -151,7 +162,7 @@ def test_a_method_is_one_entry(run, tmp_path):
     kit = command.loading.load(run, run, tmp_path, test.people.annotations)
     files = advice.Files("configs/demo.py", "configs/demo.py")
     result = protocol.compare(
-        methods, kit, protocol.Sets(test, None), tmp_path / "out", files=files, say=lambda _: None
+        methods, kit, people.Sets(test, None), tmp_path / "out", files=files, say=lambda _: None
     )
     row = rows_of(result)["mine", "labels"]
     assert row["name"] == "halved, once"
@@ -168,7 +179,7 @@ def test_every_method_has_a_row_of_each_kind_that_it_sees(run, tmp_path):
     test, val = (people.gather(run, getattr(run.data, part), part) for part in ("test", "val"))
     kit = command.loading.load(run, run, tmp_path, test.people.annotations)
     files = advice.Files("configs/demo.py", "configs/demo.py")
-    sets = protocol.Sets(test, val)
+    sets = people.Sets(test, val)
     found = protocol.compare(methods, kit, sets, tmp_path, files=files, say=lambda _: None)
     rows = [(row["method"], row["evidence"]) for row in found["rows"] if "left_out" not in row]
     lacks = {row["method"] for row in found["rows"] if "left_out" in row}
@@ -332,9 +343,9 @@ def test_settings_are_those_with_the_least_error_on_validation(run, tmp_path):
     kit = command.loading.load(run, run, tmp_path, test.people.annotations)
     chosen = {}
     # Estimated betas are half of the true ones.
-    assert protocol.setting_of(entry, None, kit, protocol.Sets(test, val), chosen) == 2.0
+    assert tuning.setting_of(entry, None, kit, people.Sets(test, val), chosen) == 2.0
     assert tried == [0.0, 2.0, -4.0]
-    assert protocol.setting_of(entry, None, kit, protocol.Sets(test, None), {}) == 0.0
+    assert tuning.setting_of(entry, None, kit, people.Sets(test, None), {}) == 0.0
 
 
 def test_a_stopped_comparison_goes_on_and_a_finished_one_is_not_replaced(run, tmp_path, capsys):
@@ -353,7 +364,7 @@ def test_a_stopped_comparison_goes_on_and_a_finished_one_is_not_replaced(run, tm
 
     def go(last, **how):
         methods = [Method("estimate", counted), Method("last", last)]
-        sets = protocol.Sets(test, None)
+        sets = people.Sets(test, None)
         return protocol.compare(methods, kit, sets, out, files=files, say=lambda _: None, **how)
 
     with pytest.raises(KeyboardInterrupt, match="1 rows are kept"):
@@ -472,3 +483,33 @@ def test_without_truth_nobody_is_told_what_to_run(run, tmp_path, capsys):
     assert found["advice"] == {}
     assert rows_of(found)["paper", None]["left_out"] == "needs truth"
     assert "Nobody's 3D truth is known" in capsys.readouterr().out
+
+
+def test_settings_of_tracks_follow_their_rate():
+    """A motion sampled half as often makes steps of twice the length: a fourth of the weight costs as much."""
+    fit = config.relative_fit(1.0, 1, velocity=30.0, acceleration=2.0, smooth_before=15)
+    half = evidence.at_rate(fit, 15.0)
+    assert evidence.at_rate(fit, 30.0) == fit
+    assert (half.velocity, half.acceleration) == (7.5, 0.125)
+    assert (half.smooth_before, half.smooth_after) == (7, 0)
+    assert dataclasses.replace(half, velocity=30.0, acceleration=2.0, smooth_before=15) == fit
+
+
+def test_names_of_rows_never_run_into_what_they_saw(run, tmp_path, capsys):
+    name = "smooth+one-euro+smooth+one-euro"
+    compare(
+        run,
+        tmp_path / "out",
+        name,
+        "fast",
+        data=str(Path(run.data.test).with_name("video.npz")),
+        val="none",
+    )
+    lines = capsys.readouterr().out.splitlines()
+    (head,) = (i for i, line in enumerate(lines) if line.startswith("method"))
+    table_ = [line for line in lines[head : head + 7] if line.strip("-")]
+    place = lines[head].index("sees")
+    assert place > len(name)
+    assert {line[place - 1] for line in table_} == {" "}
+    assert all(line[place] != " " for line in table_)
+    assert len({len(line) for line in table_}) == 1

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from diffjax.convert import h36m, h36m_sequences
-from diffjax.data import pose_sequences
+from diffjax.data import pose_sequences, sequence_sets
 
 
 def silent(said):
@@ -29,6 +29,29 @@ def test_h36m_videos_are_normalised_2d_and_root_relative_camera_metres(tmp_path)
     assert [v.action for v in videos] == ["Walking"] * 4 + ["Eating"] * 4
     assert {v.subject for v in videos} == {"S1"}
     assert len({v.camera for v in videos}) == 4
+
+
+def test_another_lifters_estimates_come_in_camera_by_camera(tmp_path):
+    paths = files_datasets.write_h36m(tmp_path)
+    videos = h36m_sequences.read_sequences(*paths, subjects=("S1",), say=silent)
+    made = sequence_sets.of_videos(videos, "h36m17_native", "made")
+    said = {"S1": {}}
+    for i, video in enumerate(videos):
+        action = video.name.split("/")[1]
+        shifted = np.concatenate([video.x + 0.01 * i, np.ones((2, 17, 3))]) + 4.0
+        said["S1"].setdefault(action, []).append(shifted)
+    path = tmp_path / "mixste.npz"
+    np.savez(path, positions_3d=said)
+    found = h36m_sequences.with_estimates(made, path)
+    np.testing.assert_allclose(found.estimate3d, made.truth3d, atol=1e-5)
+    np.testing.assert_array_equal(found.truth3d, made.truth3d)
+    said["S1"]["Walking 1"][2] = said["S1"]["Walking 1"][2][:3]
+    np.savez(path, positions_3d=said)
+    with pytest.raises(ValueError, match=r"positions_3d.S1.Walking 1: wanted \(5 or more, 17, 3\)"):
+        h36m_sequences.with_estimates(made, path)
+    np.savez(path, positions_3d={"S9": {}})
+    with pytest.raises(ValueError, match=r"mixste\.npz: field S1"):
+        h36m_sequences.with_estimates(made, path)
 
 
 def test_the_test_subjects_are_kept_apart(tmp_path):

@@ -455,3 +455,14 @@ def test_means_over_frames_actions_and_sequences_by_hand():
 def test_names_of_human36m_are_read(name, wanted):
     found = naming.recordings(np.array([name]), 1)
     assert tuple(str(column[0]) for column in found) == wanted
+
+
+def test_scenes_of_mpi_inf_3dhp_are_two_sequences_each():
+    found = naming.scenes(np.array(["TS1", "TS2", "TS3", "TS5", "TS6", "TS7", "S1"]))
+    assert [name.split(" (")[0] for name in found] == [
+        *["green screen"] * 2,
+        "no green screen",
+        *["outdoors"] * 2,
+        "",
+        "",
+    ]

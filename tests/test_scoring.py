@@ -60,6 +60,17 @@ def test_a_refined_set_stands_beside_its_estimate(run, better, tmp_path):
     assert f"[{after['MPJPE']['low']:.2f}, {after['MPJPE']['high']:.2f}]" in text
 
 
+def test_sequences_of_a_named_scene_are_listed_together(run, tmp_path):
+    a = records.read(run.data.test)
+    names = np.repeat(["TS1", "TS2", "TS5"], [2, 3, 3])
+    records.write(tmp_path / "ts.npz", dataclasses.replace(a, sequence=names))
+    found = scoring.score(run, tmp_path / "ts.npz", protocol="emdb", say=lambda _: None)
+    means = found.groups["MPJPE"]
+    assert set(means) == {"TS1", "TS2", "TS5", "green screen (TS1, TS2)", "outdoors (TS5, TS6)"}
+    green = (2 * means["TS1"] + 3 * means["TS2"]) / 5
+    assert means["green screen (TS1, TS2)"] == pytest.approx(green)
+
+
 def test_a_set_that_holds_its_truth_needs_no_other(run, better):
     said = []
     found = scoring.score(run, better, protocol="emdb", say=said.append)

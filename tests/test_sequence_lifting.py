@@ -10,10 +10,11 @@ import pytest
 import sequences
 import tiny
 
-from diffjax import config, refine
+from diffjax import config, refine, skeleton
 from diffjax.data import filmed, motion, records, sequence_sets, splits
 from diffjax.frontends import stcformer
-from diffjax.sequences import contest, lifting, sources
+from diffjax.methods import bones
+from diffjax.sequences import contest, filming, lifting, sources
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 SMALL = stcformer.Settings(window=5, width=8, depth=1, heads=2, steps=25, batch=4)
@@ -26,7 +27,7 @@ def few(monkeypatch):
     monkeypatch.setattr(
         splits, "generated_clips", lambda part: motion.generate(0, people[part], 1, 1.0)
     )
-    monkeypatch.setattr(lifting, "_EVERY", dict.fromkeys(people, 1))
+    monkeypatch.setattr(filming, "_EVERY", dict.fromkeys(people, 1))
     monkeypatch.setattr(sources, "LIFTER", SMALL)
 
 
@@ -69,9 +70,64 @@ def test_a_lifter_learns_and_is_kept(network, tmp_path):
     np.savez(tmp_path / "other.npz", x=np.zeros(2))
     with pytest.raises(ValueError, match="wanted a lifter"):
         stcformer.load(tmp_path / "other.npz")
-    other = dataclasses.replace(made, joint_set="h36m17_native")
-    with pytest.raises(ValueError, match=r"wanted h36m17_native .* found h36m17"):
-        lifting.with_estimates(other, lifter)
+    native = sequence_sets.in_order_of("h36m17_native", made, "made")
+    here, there = (lifting.with_estimates(some, [lifter]) for some in (made, native))
+    back = sequence_sets.in_order_of("h36m17", there, "made")
+    np.testing.assert_array_equal(back.estimate3d, here.estimate3d)
+    other = dataclasses.replace(made, joint_set="scorehmr17")
+    with pytest.raises(ValueError, match=r"the joints of scorehmr17 .* found those of h36m17;"):
+        lifting.with_estimates(other, [lifter])
+
+
+def test_an_estimate_is_the_mean_of_lifters_that_differ_in_their_seed(monkeypatch, tmp_path):
+    seeds = []
+
+    def train(seed, videos, *rest):
+        seeds.append(seed)
+        return stcformer.Lifter(SMALL, seed)
+
+    def predict(lifter, p, sizes):
+        return np.full((*p.shape[:2], 3), lifter.params, np.float32)
+
+    monkeypatch.setattr(lifting, "_train", train)
+    monkeypatch.setattr(stcformer, "predict", predict)
+    made = dataclasses.replace(sequences.videos(), estimate3d=None)
+    lifted, lifters = lifting.lift(
+        filming.Videos(made, made, made), SMALL, average=2, folds=2, seed=4
+    )
+    assert seeds == [5, 6, 6, 7, 4, 5]
+    assert [lifter.params for lifter in lifters] == [4, 5]
+    assert (lifted.val.estimate3d == lifted.test.estimate3d).all()
+    np.testing.assert_array_equal(lifted.val.estimate3d, 4.5)
+    of_subjects = [lifted.train.estimate3d[made.subject == name] for name in ("s0", "s1")]
+    assert sorted(np.unique(part).tolist() for part in of_subjects) == [[5.5], [6.5]]
+    with pytest.raises(ValueError, match="average: wanted 1 lifter or more, got 0"):
+        lifting.lift(filming.Videos(made, made, made), SMALL, average=0)
+
+
+def test_a_set_of_2d_alone_is_lifted_by_the_mean_of_files(tmp_path):
+    data, out = tmp_path / "2d.npz", tmp_path / "lifted.npz"
+    made = dataclasses.replace(sequences.videos(), estimate3d=None, truth3d=None)
+    sequence_sets.write(data, made)
+    lifters = []
+    for seed in (0, 1):
+        told, sizes = SMALL._replace(network="frames"), sequence_sets.lengths(made)
+        params = stcformer.network_of(told).init(jax.random.key(seed), jnp.zeros((1, 5, 17, 2)))
+        lifters.append(stcformer.Lifter(told, params["params"]))
+    lifting.write(tmp_path, filming.Videos(made, made, made), lifters)
+    files = [tmp_path / "lifter.npz", tmp_path / "lifter_2.npz"]
+    assert lifting.lift_file(data, files, out, bones=0.0, gaps="refuse").endswith("frames lifted")
+    each = [stcformer.predict(lifter, made.poses2d, sizes) for lifter in lifters]
+    found = sequence_sets.read(out).estimate3d
+    np.testing.assert_allclose(found, np.mean(each, 0), atol=1e-6)
+    lifting.lift_file(data, files, out, bones=1.0, gaps="refuse")
+    tree, steady = skeleton.keypoint_parents("h36m17"), sequence_sets.read(out).estimate3d
+    lengths = bones.bone_lengths(jnp.asarray(steady[:30]), tree)
+    np.testing.assert_allclose(lengths, np.broadcast_to(lengths[0], lengths.shape), atol=1e-5)
+    with pytest.raises(ValueError, match="not the set itself"):
+        lifting.lift_file(data, files, data, bones=0.0, gaps="refuse")
+    with pytest.raises(ValueError, match="wanted one --lifter or more"):
+        lifting.lift_file(data, [], out, bones=0.0, gaps="refuse")
 
 
 def test_what_the_lifter_sees_does_not_change_with_place_and_size(rng):
@@ -99,7 +155,7 @@ def test_generated_motion_goes_to_a_refined_set_and_a_table(few, tmp_path):
     assert sequence_sets.lengths(test) == [len(test.frame) // 4] * 4
     assert [row["name"].split(",")[0] for row in rows] == [
         "the lifter's estimate", "constant bias removed", "linear-Gaussian", "Savitzky-Golay",
-        "One-Euro", *names,
+        "One-Euro", "steady bones", *names,
     ]  # fmt: skip
     assert rows[0]["harmed"] == 0
     assert all(np.isfinite(row["pa_mpjpe_mm"]) for row in rows)

@@ -1,5 +1,6 @@
 """Every keypoint set is consistent with itself and with the others."""
 
+import numpy as np
 import pytest
 
 from diffjax import skeleton
@@ -22,6 +23,26 @@ def test_mirroring_twice_is_the_identity(name):
 
 def test_parents_come_before_children():
     assert all(parent < joint for joint, parent in enumerate(skeleton.SMPL_PARENTS))
+
+
+def test_keypoints_hang_on_each_other_as_in_smpl_and_human36m():
+    assert skeleton.keypoint_parents("smpl24") == skeleton.SMPL_PARENTS
+    tree = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
+    assert skeleton.keypoint_parents("h36m17") == skeleton.keypoint_parents("h36m17_native") == tree
+    with pytest.raises(ValueError, match="wanted a pelvis"):
+        skeleton.keypoint_parents("coco17")
+
+
+@pytest.mark.parametrize("name", [n for n, s in skeleton.KEYPOINT_SETS.items() if "pelvis" in s])
+def test_every_keypoint_hangs_on_the_pelvis_in_the_end(name):
+    names, parents = skeleton.KEYPOINT_SETS[name], skeleton.keypoint_parents(name)
+    reached = np.arange(len(names))
+    for _ in names:
+        reached = np.where(np.array(parents)[reached] < 0, reached, np.array(parents)[reached])
+    assert {names[joint] for joint in reached} == {"pelvis"}
+    arms = {n: names[parents[i]] for i, n in enumerate(names) if "wrist" in n or "ankle" in n}
+    up = {"wrist": "elbow", "ankle": "knee"}
+    assert arms == {n: n.replace(w, up[w]) for n in arms for w in up if w in n}
 
 
 def test_maps_follow_names():

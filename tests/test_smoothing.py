@@ -36,6 +36,15 @@ def test_a_window_of_one_frame_is_the_identity(window):
     np.testing.assert_array_equal(smoothing.savitzky_golay(x, IDS, window), x)
 
 
+@pytest.mark.parametrize(
+    ("fps", "wanted"), [(30.0, 15), (60.0, 29), (15.0, 7), (10.0, 5), (5.0, 3)]
+)
+def test_a_window_lasts_as_long_at_every_rate(fps, wanted):
+    assert smoothing.window_at(fps, 15) == wanted
+    assert smoothing.window_at(fps, 0) == 0
+    assert abs(wanted / fps - 15 / 30) <= 1 / fps or wanted == 3
+
+
 def test_noise_becomes_less_and_nobodys_rows_and_short_tracks_stay():
     x = noisy()
     smooth = smoothing.savitzky_golay(x, IDS, 7)

@@ -28,10 +28,13 @@ ROWS = [
     ("frontend, run again", "labels"),
     ("fast", "labels"),
     ("guided", "labels"),
+    ("combined", "labels"),
     ("fast", "detections"),
     ("guided", "detections"),
+    ("combined", "detections"),
     ("fast", "joints3d"),
     ("guided", "joints3d"),
+    ("combined", "joints3d"),
 ]
 
 
@@ -115,6 +118,14 @@ def test_the_files_say_what_the_table_says(swept, run):
         np.testing.assert_allclose(per_person.mean(), s["pa_mpjpe_mm"])
     with np.load(workdir / "sweep.npz") as arrays:
         assert arrays["curve"].shape == (7, LAST + 1)
+
+
+def test_a_finished_sweep_stays_unless_it_is_to_be_replaced(swept, run):
+    workdir, _, _ = swept
+    before = (workdir / "sweep.json").read_bytes()
+    with pytest.raises(ValueError, match=r"sweep.json: a finished sweep .*--workdir.*--overwrite"):
+        sweep.sweep(run, workdir)
+    assert (workdir / "sweep.json").read_bytes() == before
 
 
 def test_no_oracle_is_worse_than_the_estimate(swept):
@@ -217,6 +228,9 @@ def test_a_stopped_sweep_goes_on_and_pieces_do_not_show(run, parts, tmp_path, mo
             assert whole[name].shape[0] == people
             np.testing.assert_array_equal(pieces[name], whole[name], err_msg=name)
     assert not (tmp_path / "pieces" / "sweep").exists()
+    finished[:] = ["anew"]
+    again(overwrite=True)
+    assert finished == ["anew", 0, 1]
 
 
 def test_who_has_no_finite_error_keeps_the_estimate_and_is_reported(run, parts):

@@ -10,8 +10,8 @@ import pytest
 import tiny
 
 from diffjax import config, simulate
-from diffjax.comparison import axes, command, conditions, plain, protocol, sweeps
-from diffjax.comparison.method import Kit, Method
+from diffjax.comparison import axes, command, conditions, plain, sweeps, tuning
+from diffjax.comparison.method import Kit, Method, Task
 from diffjax.data import records
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
@@ -225,7 +225,7 @@ def test_a_method_is_told_the_rate_and_finds_its_settings_at_each(run, tmp_path)
     assert [fps for fps, _ in told[::3]] == sweep["values"]
     assert sweep["lines"][1]["settings"] == tried[2::3]
     filtered = [plain.one_euro(axis.points(people)[3].make().sets.test.people, kit._replace(fps=fps),
-                               protocol.Task(None, (0.5, 1.0), None), 0)[0] for fps in (60.0, 10.0)]  # fmt: skip
+                               Task(None, (0.5, 1.0), None), 0)[0] for fps in (60.0, 10.0)]  # fmt: skip
     betas = [one.refined.pose.betas for one in filtered]
     assert np.abs(betas[0] - betas[1]).max() > 1e-3
 
@@ -234,11 +234,10 @@ def test_settings_of_the_table_are_those_of_the_sweep(run):
     entry = Method("one", plain.identity, ("labels",), grid=lambda kit, kind: [1.0, 2.0])
     kit = Kit(run, run, *[None] * 4, "frames", {}, "quick", 0)
     rows = [{"method": "one", "evidence": "labels", "settings": 2.0}]
-    found = protocol.kept_settings([entry], kit, {"facts": {"seed": 0}, "rows": rows}, {"seed": 0})
+    found = tuning.kept_settings([entry], kit, {"facts": {"seed": 0}, "rows": rows}, {"seed": 0})
     assert found == {("one", "labels"): 2.0}
     assert (
-        protocol.kept_settings([entry], kit, {"facts": {"seed": 1}, "rows": rows}, {"seed": 0})
-        == {}
+        tuning.kept_settings([entry], kit, {"facts": {"seed": 1}, "rows": rows}, {"seed": 0}) == {}
     )
 
 

@@ -100,7 +100,8 @@ def test_max_harm_leaves_alone_whom_the_gate_refuses_and_without_it_nobody(run, 
     # Nobody of the calibration is promised anything below the middle score of those who are refined now.
     score = np.load(out / row_of(found, "labels")["people"])["quality/gain_score"]
     cut = float(np.median(score))
-    harsh = told._replace(held_out_gain=np.array([cut, cut + 1.0]), change_mm=np.array([5.0, -5.0]))
+    change = np.tile([[5.0], [-5.0]], len(told.shares))
+    harsh = told._replace(held_out_gain=np.array([cut, cut + 1.0]), change_mm=change)
     files.save(tmp_path / "harsh.npz", harsh)
     asked, a = dataclasses.replace(run, mode="fast"), records.read(run.data.test)
     how = {"kind": "labels", "quality_from": tmp_path / "harsh.npz"}
@@ -117,6 +118,24 @@ def test_max_harm_leaves_alone_whom_the_gate_refuses_and_without_it_nobody(run, 
         np.testing.assert_array_equal(found_[kept], whole[kept])
     wanted = quality["expected_pa_mpjpe_mm"] + np.where(kept, 0, quality["expected_gain_mm"])
     np.testing.assert_allclose(expected, wanted, rtol=1e-5)
+
+
+def test_a_gate_may_let_everybody_go_half_of_the_way(run, table, tmp_path):
+    found, _ = table
+    told = files.load(row_of(found, "labels")["quality"]["file"])
+    change = np.stack([np.where(told.shares == 0.5, x, 5.0) for x in (0.9, -5.0)])
+    half = told._replace(held_out_gain=np.array([1.0, 2.0]), change_mm=change)
+    files.save(tmp_path / "half.npz", half)
+    asked, a = dataclasses.replace(run, mode="fast"), records.read(run.data.test)
+    how = {"kind": "labels", "quality_from": tmp_path / "half.npz", "max_harm": 0.0}
+    refine.refine_file(asked, run.data.test, tmp_path / "half_way.npz", **how)
+    free, quality, _ = refined(run, table, tmp_path)
+    met = records.read(tmp_path / "half_way.npz")
+    np.testing.assert_allclose(met.pred_betas, 0.5 * (a.pred_betas + free.pred_betas), atol=1e-5)
+    with np.load(tmp_path / "half_way_quality.npz") as arrays:
+        np.testing.assert_array_equal(arrays["refined"], 0.5)
+        wanted = quality["expected_pa_mpjpe_mm"] + 0.5 * quality["expected_gain_mm"]
+        np.testing.assert_allclose(arrays["expected_pa_mpjpe_mm"], wanted, rtol=1e-4)
 
 
 def test_a_calibration_of_something_else_is_refused(run, table, tmp_path):

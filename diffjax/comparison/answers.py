@@ -1,18 +1,16 @@
-"""Which refiner for which evidence: the best row that never saw the truth, what it gains and whom it harms."""
+"""Which refiner for which evidence: the best row that never saw the truth and is worth what it breaks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from diffjax.comparison import words as say
 
-FEW = 0.05
-"""A share of people harmed that most will bear."""
+FEW, MANY = 0.05, 1 / 3
+"""Shares of people harmed: that most will bear, and that no gain makes up for."""
+SMALL = 0.05
+"""A share of the estimate's error: who gains less may harm no more than `FEW`."""
 NEARLY, TIMES = 0.9, 5.0
 """A quicker row has so much of the best one's gain, and is so many times as fast."""
-UNJUDGED = (
-    "Nobody's 3D truth is known here, so no row is better than another: fewer pixels are not a better pose. "
-    "Compare on people whose truth is known."
-)
 Row = dict[str, Any]
 
 
@@ -22,48 +20,53 @@ class Answer(NamedTuple):
     kind: str
     """'' is no evidence."""
     row: Row | None
-    """The best that has a command and was shown to help; None: leave the estimates alone."""
+    """The best that has a command and that nothing speaks against; None: leave the estimates alone."""
+    doubted: Row | None
+    """The best row with a command, where something speaks against it: see `doubt`."""
     careful: Row | None
-    """The best of those that harm few, where `row` harms more."""
+    """The best of those that harm few, or were to harm few, where `row` harms more."""
     quick: Row | None
     """The fastest of those that have nearly its gain, where `row` takes many times as long."""
     beyond: tuple[Row, ...]
     """Rows that were better still and have no command."""
-    tried: Row | None
-    """The best row with a command, where it was not shown to help."""
+    gated: bool
+    """Whether a row left those alone of whom too little gain was expected."""
 
 
 def answers(rows: Sequence[Row]) -> list[Answer]:
     """One for each kind of evidence that a row of the table saw."""
     known = [row for row in rows if row.get("pa_mpjpe_mm") is not None and row["honest"]]
-    kinds = dict.fromkeys(say.kind_of(row) for row in known if row["method"] != "estimate")
-    order = [kind for kind in say.KIND if kind in kinds]
-    return [_answer(kind, [row for row in known if say.kind_of(row) == kind]) for kind in order]
-
-
-def best(rows: Sequence[Row]) -> dict[str, Any]:
-    """The answers as they are kept: by kind of evidence, the row to run and its command."""
-    return {
-        answer.kind: {name: answer.row[name] for name in ("name", "command")}
-        for answer in answers(rows)
-        if answer.row is not None
-    }
+    known = [row for row in known if row["method"] != "estimate"]
+    kinds = {say.kind_of(row) for row in known}
+    return [
+        _answer(kind, [row for row in known if say.kind_of(row) == kind])
+        for kind in say.KIND
+        if kind in kinds
+    ]
 
 
 def _answer(kind: str, rows: Sequence[Row]) -> Answer:
-    def least(some: Sequence[Row]) -> Row | None:
-        return min(some, key=lambda row: row["pa_mpjpe_mm"], default=None)
-
-    rows = [row for row in rows if row["method"] != "estimate"]
     with_command = [row for row in rows if row.get("command")]
-    tried, row = least(with_command), least([row for row in with_command if helps(row)])
+    sound = [row for row in with_command if not doubt(row)]
+    best, row = _least(with_command), _least(sound)
     limit = float("inf") if row is None else row["pa_mpjpe_mm"]
-    beyond = [r for r in rows if not r.get("command") and helps(r) and r["pa_mpjpe_mm"] < limit]
-    few = [r for r in with_command if helps(r) and (r["harmed"] or 0.0) <= FEW]
-    careful = least(few) if row is not None and (row["harmed"] or 0.0) > FEW else None
-    quick = None if row is None else _quick(row, [r for r in with_command if helps(r)])
-    beyond = sorted(beyond, key=lambda r: r["pa_mpjpe_mm"])[:3]
-    return Answer(kind, row, careful, quick, tuple(beyond), tried if row is None else None)
+    unnamed = [r for r in rows if not r.get("command") and not doubt(r)]
+    beyond = [r for r in unnamed if r["pa_mpjpe_mm"] < limit]
+    few = [r for r in sound if harmed(r) <= FEW or r.get("max_harm") is not None]
+    fewer = [r for r in few if row is not None and harmed(r) < harmed(row)]
+    return Answer(
+        kind,
+        row,
+        None if best is row else best,
+        _least(fewer) if row is not None and harmed(row) > FEW else None,
+        None if row is None else _quick(row, sound),
+        tuple(sorted(beyond, key=lambda r: r["pa_mpjpe_mm"])[:3]),
+        any(r.get("max_harm") is not None for r in rows),
+    )
+
+
+def _least(rows: Sequence[Row]) -> Row | None:
+    return min(rows, key=lambda row: row["pa_mpjpe_mm"], default=None)
 
 
 def _quick(row: Row, rows: Sequence[Row]) -> Row | None:
@@ -76,98 +79,32 @@ def _quick(row: Row, rows: Sequence[Row]) -> Row | None:
     return min(near, key=lambda r: r["ms_per_frame"] or 0.0, default=None)
 
 
+def doubt(row: Row) -> str:
+    """What speaks against a row; '' where nothing does."""
+    told = say.interval(row["pa_change_95"])
+    if not helps(row):
+        return "is not shown to help" + f" (change of PA-MPJPE {told} mm)" * bool(told)
+    if harmed(row) <= (FEW if gained(row) < SMALL else MANY):
+        return ""
+    return (
+        f"takes {say.share(gained(row))} off PA-MPJPE and makes {say.share(row['harmed'])} of people worse by "
+        "more than 1 mm"
+    )
+
+
 def helps(row: Row) -> bool:
     """Whether the whole interval is below 0; without one, the mean."""
     high = row["pa_change_95"][1]
     return ((row["pa_change_mm"] or 0.0) if high is None or high != high else high) < 0
 
 
-def words(rows: Sequence[Row], with_truth: int) -> Iterator[str]:
-    """What to run on one's own data, what it gains, what it may break, and how one knows."""
-    yield "\nWhich command should I run on my own data?"
-    if not with_truth:
-        yield UNJUDGED
-        return
-    base = next((row for row in rows if row["method"] == "estimate"), None)
-    found = answers(rows)
-    if base is None or not any(answer.row for answer in found):
-        yield "No row here that saw no truth has a command and was shown to help; leave the estimates alone."
-    for answer in found:
-        if base is not None:
-            yield from _told(answer, base)
+def gained(row: Row) -> float:
+    """Of the estimate's PA-MPJPE, the share that a row takes off."""
+    change = row["pa_change_mm"] or 0.0
+    before = row["pa_mpjpe_mm"] - change
+    return -change / before if before > 0 else 0.0
 
 
-def _told(answer: Answer, base: Row) -> Iterator[str]:
-    yield f"\nIf you have {say.KIND[answer.kind]}: {verdict(answer)}"
-    if answer.row is not None:
-        yield f"    gain: {gain(answer.row, base)}"
-        yield f"    harm: {harm(answer.row, base)}"
-        yield f"    run:  {answer.row['command']}"
-    for why, row in others(answer):
-        yield f"  {why}: {row['name']}"
-        yield f"    gain: {gain(row, base)}"
-        yield f"    harm: {harm(row, base)}"
-        yield f"    run:  {row['command']}"
-    yield from (f"    {line}" for line in better(answer))
-
-
-def others(answer: Answer) -> Iterator[tuple[str, Row]]:
-    """Rows that someone may want instead, and why."""
-    if answer.careful is not None:
-        yield "to harm fewer", answer.careful
-    if answer.quick is not None and answer.quick is not answer.careful:
-        assert answer.row is not None
-        times = answer.row["ms_per_frame"] / max(answer.quick["ms_per_frame"] or 0.0, 0.01)
-        yield f"{times:.0f} times as fast", answer.quick
-
-
-def verdict(answer: Answer) -> str:
-    """The answer in a few words."""
-    if answer.row is not None:
-        return answer.row["name"]
-    if answer.tried is None:
-        return "leave the estimates alone"
-    told = say.interval(answer.tried["pa_change_95"])
-    return (
-        f"leave the estimates alone: the best row with a command, {answer.tried['name']}, is not shown to help"
-        + f" (change of PA-MPJPE {told} mm)" * bool(told)
-    )
-
-
-def gain(row: Row, base: Row) -> str:
-    """What a row gains, with its interval."""
-    told = say.interval(row["pa_change_95"])
-    less = ""
-    if base["pa_mpjpe_mm"]:
-        less = f" ({100 * (row['pa_mpjpe_mm'] / base['pa_mpjpe_mm'] - 1):+.0f} %"
-        less += f"; change {told} mm)" if told else ")"
-    turned = ""
-    if row["rotation_deg"] is not None and base["rotation_deg"] is not None:
-        turned = (
-            f", rotation error {say.number(base['rotation_deg'], 2)} -> "
-            f"{say.number(row['rotation_deg'], 2)} degrees"
-        )
-    return f"PA-MPJPE {say.number(base['pa_mpjpe_mm'])} -> {say.number(row['pa_mpjpe_mm'])} mm{less}{turned}"
-
-
-def harm(row: Row, base: Row) -> str:
-    """Whom a row harms."""
-    worst = ""
-    if row.get("pa_p95_mm") is not None and base.get("pa_p95_mm") is not None:
-        worst = (
-            f"; one in twenty has more than {say.number(row['pa_p95_mm'], 0)} mm "
-            f"(before: {say.number(base['pa_p95_mm'], 0)})"
-        )
-    return (
-        f"{say.share(row['harmed'])} of people get worse by more than 1 mm, "
-        f"{say.share(row['improved'])} get better{worst}"
-    )
-
-
-def better(answer: Answer) -> Iterator[str]:
-    """Rows without a command that were better still."""
-    for row in answer.beyond:
-        yield (
-            f"{row['name']} had {say.number(row['pa_mpjpe_mm'])} mm; it is a row of this table and no mode of "
-            "refine.py."
-        )
+def harmed(row: Row) -> float:
+    """Share of people; 0 where nobody was judged."""
+    return row["harmed"] or 0.0

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from diffjax import annotate, config, simulate, tracks
-from diffjax.comparison import conditions, people, protocol
+from diffjax.comparison import conditions, people
 from diffjax.data import moments, records
 
 
@@ -29,7 +29,7 @@ class Given(NamedTuple):
 class Made(NamedTuple):
     """Everybody at one value."""
 
-    sets: protocol.Sets
+    sets: people.Sets
     fps: float | None = None
     """Where it is another."""
 
@@ -87,7 +87,7 @@ def _labelled(given: Given, values: tuple[float, ...], noise: Callable, missing:
 
     def make(value: float) -> Made:
         a = conditions.simulated_labels(path, given.test, noise(value), missing(value), given.seed)
-        return Made(protocol.Sets(_crowd(given, a, value, judged), val()))
+        return Made(people.Sets(_crowd(given, a, value, judged), val()))
 
     return [Point(value, functools.partial(make, value)) for value in values]
 
@@ -111,7 +111,7 @@ def _frontends(given: Given) -> list[Point]:
 
     def make(name: str, test: records.AnnotationSet, own: records.AnnotationSet | None) -> Made:
         other = val() if own is None else _crowd(given, own, f"{name}, validation")
-        return Made(protocol.Sets(_crowd(given, test, name), other))
+        return Made(people.Sets(_crowd(given, test, name), other))
 
     if given.more:
         return [
@@ -128,7 +128,7 @@ def _seen_by(given: Given, name: str, eyesight: float, val: Callable) -> Made:
     frontend, body = (config.locate(p) for p in (given.run.parts.frontend, given.run.data.body))
     test = simulate.demo_split(given.name, frontend, body, eyesight)[1]
     limited = people.some(test, given.use, records.count(given.test))
-    return Made(protocol.Sets(_crowd(given, limited, name), val()))
+    return Made(people.Sets(_crowd(given, limited, name), val()))
 
 
 def _views(given: Given) -> list[Point]:
@@ -144,7 +144,7 @@ def _views(given: Given) -> list[Point]:
         test, val = (None if a is None else _crowd(given, conditions.first_views(a, count), f"{count} views")
                      for a in (given.test, given.val))  # fmt: skip
         assert test is not None
-        return Made(protocol.Sets(test, val))
+        return Made(people.Sets(test, val))
 
     return [Point(count, functools.partial(make, count), alone=True) for count in counts]
 
@@ -162,7 +162,7 @@ def _rate(given: Given) -> list[Point]:
             return _crowd(given, some, f"every {stride}", judged)
 
         val = None if given.val is None else crowd(given.val)
-        return Made(protocol.Sets(crowd(given.test), val), given.fps / stride)
+        return Made(people.Sets(crowd(given.test), val), given.fps / stride)
 
     return [
         Point(round(given.fps / stride, 2), functools.partial(make, stride), alone=True)
@@ -170,7 +170,7 @@ def _rate(given: Given) -> list[Point]:
     ]
 
 
-_FRAMES = ("frontend", "lbfgs", "fast", "guided", "scorehmr")
+_FRAMES = ("frontend", "lbfgs", "fast", "guided", "combined", "scorehmr")
 _KEPT = "Estimates stay as they are; settings are those chosen for the labels of the validation people, at all values."
 AXES: tuple[Axis, ...] = (
     Axis(
@@ -203,7 +203,7 @@ AXES: tuple[Axis, ...] = (
         "rate", "frames a second", "Hz",
         "Every 6th, 3rd, 2nd and every frame of the same tracks; judged on the frames that are there at every rate. "
         "Settings are chosen anew at each rate, on validation people of that rate.",
-        _rate, ("smooth", "one-euro", "loop", "scorehmr-video"), ("detections",), "demo_video", "video",
+        _rate, ("smooth", "one-euro", "combined", "scorehmr-video"), ("detections",), "demo_video", "video",
     ),
 )  # fmt: skip
 """In the order of the page."""

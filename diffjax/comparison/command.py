@@ -10,6 +10,7 @@ from diffjax import config, fitting, simulate
 from diffjax.comparison import (
     advice,
     axes,
+    facts,
     loading,
     people,
     protocol,
@@ -17,6 +18,8 @@ from diffjax.comparison import (
     scoring,
     sweeps,
     table,
+    terminal,
+    tuning,
     worth,
 )
 from diffjax.comparison.method import Kit, Tuning
@@ -71,7 +74,7 @@ def evaluate(
     val = people.gather(run, other, "val", asked.use, asked.val_limit) if other else None
     loop_file = loop_file or loading.loop_config(file)
     kit = _kit(run, asked, loading.loop_run(run, loop_file, loop_prior), test)
-    files, sets = advice.Files(str(file), str(loop_file)), protocol.Sets(test, val)
+    files, sets = advice.Files(str(file), str(loop_file)), people.Sets(test, val)
     told, trust = {"command": asked.command, "note": asked.note}, _trust(run, asked, test.use)
     return protocol.compare(
         methods, kit, sets, out, files=files, overwrite=asked.overwrite, told=told, trust=trust
@@ -113,7 +116,7 @@ def sweep(
         except ValueError as error:
             if "all" not in asked.sweep:
                 raise
-            protocol.print_now(f"\n{axis.title}: left out. {error}")
+            terminal.print_now(f"\n{axis.title}: left out. {error}")
     return found
 
 
@@ -126,22 +129,22 @@ def _swept(axis: axes.Axis, run: config.Run, asked: Asked, loop: config.Run) -> 
     val = people.some(people.read(run, other, "val"), use, asked.val_limit) if other else None
     given = axes.Given(run, name, test, val, use, asked.fps, tuple(more), asked.seed)
     points = axis.points(given)
-    base = protocol.Sets(
+    base = people.Sets(
         *(None if a is None else people.crowd_of(run, a, name, use) for a in (test, val))
     )
     kit = _kit(run, asked, loop, base.test)
-    facts = protocol.facts_of(kit, base)
-    facts["more"] = {one: jobs.fingerprint(records.arrays_of(a)) for one, a, _ in more}
+    depends = facts.of(kit, base)
+    depends["more"] = {one: jobs.fingerprint(records.arrays_of(a)) for one, a, _ in more}
     methods = [entry for entry in table.chosen(asked.methods or axis.methods) if not entry.oracle]
     out = _out(run, asked)
-    chosen = protocol.kept_settings(methods, kit, results.read(out), facts)
+    chosen = tuning.kept_settings(methods, kit, results.read(out), depends)
     return sweeps.run(
         axis,
         points,
         methods,
         kit,
         out,
-        facts=facts,
+        facts=depends,
         chosen=chosen,
         overwrite=asked.overwrite,
         command=asked.command,

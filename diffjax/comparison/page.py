@@ -1,10 +1,10 @@
 """The table as one HTML file: the answer on top, then rows, gains, sweeps, who was judged, and how to do it again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from diffjax import markup
-from diffjax.comparison import answers, page_details, page_rows, page_sweeps
+from diffjax.comparison import answer_words, answers, bounds, page_details, page_rows, page_sweeps
 from diffjax.comparison import words as say
 from diffjax.markup import charts, text
 
@@ -42,6 +42,7 @@ def page(result: dict[str, Any]) -> str:
         *_notes(result),
         *_answer(rows, test),
         page_rows.table(rows),
+        *(f"<p>{text(line)}</p>" for line in bounds.words(page_rows.judged(rows))),
         page_rows.protocol(rows, result.get("protocol")),
         page_rows.gains(rows),
         page_details.details(rows),
@@ -66,7 +67,7 @@ def _answer(rows: list[dict[str, Any]], test: dict[str, Any]) -> Iterator[str]:
         return
     counts = test.get("counts") or {}
     if not counts.get("with_truth", 1):
-        yield f'<p class="note">{text(answers.UNJUDGED)}</p>'
+        yield f'<p class="note">{text(answer_words.UNJUDGED)}</p>'
         return
     base = next((row for row in rows if row["method"] == "estimate"), None)
     if base is None:
@@ -93,13 +94,18 @@ def _source(test: dict[str, Any]) -> str:
 def _card(answer: answers.Answer, base: dict[str, Any]) -> str:
     title = f"<h3>You have {text(say.KIND[answer.kind])}</h3>"
     if answer.row is None:
-        said = f"<p>{text(_raised(answers.verdict(answer)))}.</p>"
+        said = f"<p>{text(_raised(answer_words.verdict(answer)))}.</p>"
     else:
         said = f"<p>Run <b>{text(answer.row['name'])}</b>:</p>" + _told(answer.row, base)
-    for why, row in answers.others(answer):
+    said += _soft(answer_words.warnings(answer))
+    for why, row in answer_words.others(answer):
         said += f"<p>{text(_raised(why))}: <b>{text(row['name'])}</b></p>{_told(row, base)}"
-    said += "".join(f'<p class="soft">{text(line)}</p>' for line in answers.better(answer))
+    said += _soft(answer_words.better(answer))
     return f'<article class="card answer">{title}{said}</article>'
+
+
+def _soft(lines: Iterable[str]) -> str:
+    return "".join(f'<p class="soft">{text(line)}</p>' for line in lines)
 
 
 def _raised(line: str) -> str:
@@ -108,7 +114,7 @@ def _raised(line: str) -> str:
 
 
 def _told(row: dict[str, Any], base: dict[str, Any]) -> str:
-    lines = (("Gain", answers.gain(row, base)), ("Harm", answers.harm(row, base)),
+    lines = (("Gain", answer_words.gain(row, base)), ("Harm", answer_words.harm(row, base)),
              ("Time", f"{say.number(row.get('ms_per_frame'))} ms a person"))  # fmt: skip
     items = "".join(f"<dt>{name}</dt><dd>{text(line)}</dd>" for name, line in lines)
     return f'{markup.command(row["command"])}<dl class="facts">{items}</dl>'

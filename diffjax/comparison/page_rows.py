@@ -66,11 +66,16 @@ def _row(row: Row) -> str:
     sees = f'<span class="sub">{text(_LEARNED.get(row["sees"], row["sees"]))}</span>' if own else ""
     turned = say.number(row["rotation_deg"], 2)
     return (
-        f'<tr><td>{text(row["name"])}{sees}</td><td class="n">{say.number(row["pa_mpjpe_mm"])}</td>'
+        f'<tr><td>{_breaking(row["name"])}{sees}</td><td class="n">{say.number(row["pa_mpjpe_mm"])}</td>'
         f'<td class="n{colour}">{say.number(change, 1, "+")}{sub}</td><td class="n opt">{turned}</td>'
         f'<td class="n">{say.share(row["harmed"])}</td><td class="n opt">{say.share(row["improved"])}</td>'
         f'<td class="n opt">{say.number(row["ms_per_frame"], 2)}</td></tr>'
     )
+
+
+def _breaking(name: str) -> str:
+    """A name that may go on in the next line after a +: columns of a phone are narrow."""
+    return text(name).replace("+", "+<wbr>")
 
 
 def _unsure(row: Row) -> bool:

@@ -27,6 +27,13 @@ class Crowd(NamedTuple):
     """By whose protocol every row of the table is measured, too."""
 
 
+class Sets(NamedTuple):
+    """Who is judged, and who tells the settings."""
+
+    test: Crowd
+    val: Crowd | None
+
+
 def read(run: config.Run, name: str, split: Literal["val", "test"]) -> records.AnnotationSet:
     """The set at a path, or of a demo's name. Truth that is not a number is NaN in pose and betas.
 

@@ -15,6 +15,7 @@ from diffjax.methods import map_fit
 from diffjax.pose import Pose, Refined
 
 WINDOWS = (15, 9, 21)
+"""Of Savitzky-Golay, frames at 30 Hz."""
 CUTOFFS = ((2.0, 1.0), (1.0, 1.0), (4.0, 1.0))
 """One-Euro's (cutoff, beta), Hz."""
 RIDGES = (1e6, 1e5, 1e4, 1e3, 1e2, 1e1)
@@ -47,6 +48,11 @@ def smooth(given: ablation.People, kit: Kit, task: Task, seed: int) -> list[Outc
     """Savitzky-Golay along tracks."""
     window = task.settings
     return _in_time("smooth", given, lambda pose, ids: smoothing.smooth_poses(pose, ids, window))
+
+
+def windows(kit: Kit) -> list[int]:
+    """`WINDOWS` at the rate of the tracks."""
+    return list(dict.fromkeys(smoothing.window_at(kit.fps, window) for window in WINDOWS))
 
 
 def one_euro(given: ablation.People, kit: Kit, task: Task, seed: int) -> list[Outcome]:

@@ -10,7 +10,7 @@ from diffjax import config, evaluate, report
 from diffjax.comparison import people
 from diffjax.data import jobs, records
 from diffjax.pose import Pose
-from diffjax.protocols import averages, printed, referee, table
+from diffjax.protocols import averages, naming, printed, referee, table
 from diffjax.protocols.referee import Numbers, Referee
 
 Say = Callable[[str], Any]
@@ -123,8 +123,11 @@ def _harmless(judge: Referee) -> dict[str, np.ndarray]:
 def _by_group(judge: Referee, found: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     protocol = judge.settings.protocol
     names = judge.groups.action if protocol.recordings else judge.groups.sequence
+    scenes = naming.scenes(judge.groups.sequence)
+    known = scenes != ""
     return {
         column.title: averages.by_group(found[column.measure], names)
+        | averages.by_group(found[column.measure][known], scenes[known])
         for column in protocol.columns
         if column.measure in found and column.measure != "harm"
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from diffjax import ablation, annotate, report
-from diffjax.comparison import method, protocol, results
+from diffjax.comparison import method, people, results, terminal, tuning
 from diffjax.comparison import words as say
 from diffjax.comparison.axes import Axis, Made, Point
 from diffjax.comparison.method import Kit, Method, Task
@@ -26,10 +26,10 @@ def run(
     out: Path,
     *,
     facts: dict[str, Any],
-    chosen: dict[protocol.Key, Any] | None = None,
+    chosen: dict[tuning.Key, Any] | None = None,
     overwrite: bool = False,
     command: str = "",
-    tell: Callable[[str], Any] = protocol.print_now,
+    tell: Callable[[str], Any] = terminal.print_now,
 ) -> dict[str, Any]:
     """The sweep of an axis, printed value by value and kept in results.json; a stopped one goes on where it was.
 
@@ -90,7 +90,7 @@ def _begun(
 
 
 def _plan(
-    methods: Sequence[Method], axis: Axis, kit: Kit, sets: protocol.Sets, sweep: dict[str, Any]
+    methods: Sequence[Method], axis: Axis, kit: Kit, sets: people.Sets, sweep: dict[str, Any]
 ) -> Iterator[tuple[Method, annotate.Kind | None, Line]]:
     """Every line to be computed, with its place among those of the sweep; methods that lack something say so there."""
     for entry in methods:
@@ -128,7 +128,7 @@ def _measure(
     made: Made,
     plan: Plan,
     kit: Kit,
-    chosen: dict[protocol.Key, Any],
+    chosen: dict[tuning.Key, Any],
     keep: Callable[[], None],
 ) -> None:
     """All lines at one value; each is kept as soon as it is there."""
@@ -137,12 +137,12 @@ def _measure(
         if line["pa_mpjpe_mm"][i] is not None:
             continue
         began = time.perf_counter()
-        settings = protocol.setting_of(entry, kind, kit, made.sets, chosen)
+        settings = tuning.setting_of(entry, kind, kit, made.sets, chosen)
         test = made.sets.test.people
-        (outcome, *_) = protocol.refine(entry, test, kit, Task(kind, settings, made.sets.val))
+        (outcome, *_) = tuning.refine(entry, test, kit, Task(kind, settings, made.sets.val))
         scores = ablation.scored(test, outcome.refined)
         row = ablation.summarise(test, (outcome.name, outcome.sees), scores, outcome.seconds)
-        line["settings"][i] = protocol.told_settings(settings)
+        line["settings"][i] = tuning.told(settings)
         for name in _NUMBERS:
             line[name][i] = report.without_nan(row[name])
         line["seconds"] = line.get("seconds", 0.0) + time.perf_counter() - began
@@ -153,9 +153,14 @@ def _names(plan: Plan) -> list[tuple[str, str]]:
     return [(entry.name, kind or "") for entry, kind, _ in plan]
 
 
+def _width(plan: Plan) -> int:
+    """Characters of a column: the longest name and two spaces."""
+    return max(_WIDTH, *(len(word) + 2 for pair in _names(plan) for word in pair))
+
+
 def _head(axis: Axis, plan: Plan) -> str:
-    names = _names(plan)
-    lines = [f"{word:<10}" + "".join(f"{cell[: _WIDTH - 1]:>{_WIDTH}}" for cell in cells)
+    names, width = _names(plan), _width(plan)
+    lines = [f"{word:<10}" + "".join(f"{cell:>{width}}" for cell in cells)
              for word, cells in (("", [a for a, _ in names]), (axis.unit, [b for _, b in names]))]  # fmt: skip
     return "\n".join([*lines, "-" * len(lines[0])])
 
@@ -163,4 +168,5 @@ def _head(axis: Axis, plan: Plan) -> str:
 def _told(point: Point, i: int, plan: Plan) -> str:
     value = point.value if isinstance(point.value, str) else f"{point.value:g}"
     cells = (say.number(line["pa_mpjpe_mm"][i]) for _, _, line in plan)
-    return f"{value:<10}" + "".join(f"{cell:>{_WIDTH}}" for cell in cells)
+    width = _width(plan)
+    return f"{value:<10}" + "".join(f"{cell:>{width}}" for cell in cells)

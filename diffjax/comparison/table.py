@@ -70,7 +70,7 @@ METHODS: tuple[Method, ...] = (
         "smooth",
         plain.smooth,
         needs=("tracks",),
-        grid=lambda kit, kind: list(plain.WINDOWS),
+        grid=lambda kit, kind: plain.windows(kit),
         told=lambda window: f"{window} frames",
     ),
     Method(

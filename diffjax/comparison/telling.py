@@ -35,8 +35,10 @@ def again(entry: Method, task: Task, kit: Kit, crowd: people.Crowd):
 
 
 def signals_of(entry, task: Task, kit: Kit, crowd: people.Crowd, refined, told, much):
-    steady = _mode(entry, task, kit) != "scorehmr" or modes.is_steady(kit.fitting.prior)
-    way = signals.Way(again(entry, task, kit, crowd), task.kind, crowd.use, steady)
+    mode = _mode(entry, task, kit)
+    steady = mode != "scorehmr" or modes.is_steady(kit.fitting.prior)
+    use = crowd.use if mode in ("", "scorehmr") else "frames"  # As scripts/refine.py has them.
+    way = signals.Way(again(entry, task, kit, crowd), task.kind, use, steady)
     still = not entry.sees and entry.name == "estimate"
     shown = method.hidden(crowd.people, task.kind).annotations
     return signals.of(way, told, shown, refined, "cheap" if still else much)

@@ -11,7 +11,7 @@ from diffjax import ablation, config, evaluate
 from diffjax.comparison import people, telling
 from diffjax.comparison.evidence import posed
 from diffjax.comparison.method import Kit, Method, Outcome, Task
-from diffjax.confidence import files, judging, signals
+from diffjax.confidence import files, judging, part_way, signals
 from diffjax.data import jobs, records
 from diffjax.pose import Refined
 
@@ -60,7 +60,7 @@ def of(
         some = telling.signals_of(entry, task, kit, crowd, refined, told, asked.much)
         found.append({name: x[rows] for name, x in some.items()})
         before.append(crowd.people.base.pa_mpjpe_mm[rows])
-        after.append(ablation.scored(crowd.people, refined).pa_mpjpe_mm[rows])
+        after.append(_on_the_way(crowd.people, refined)[rows])
         groups.append(telling.sequences(crowd.people.annotations)[rows])
     whole = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     assert told.errors is not None
@@ -79,13 +79,20 @@ def of(
     return Worth(own, expected, calibration, time.perf_counter() - began)
 
 
+def _on_the_way(given: ablation.People, refined: Refined) -> np.ndarray:
+    """(people, shares) PA-MPJPE at each share of the way from the estimates."""
+    count = records.count(given.annotations)
+    bare = Refined(posed(refined), refined.translation, {})
+    met = (part_way.sent(given.annotations, bare, np.full(count, x)) for x in judging.SHARES)
+    return np.stack([ablation.scored(given, some).pa_mpjpe_mm for some in met], -1)
+
+
 def gated(worth: Worth, test: people.Crowd, outcome: Outcome, max_harm: float) -> Outcome:
     """The row with those left alone of whom too little gain is expected."""
-    kept = judging.accepted(worth.calibration, worth.expected, max_harm)
-    refined = Refined(posed(outcome.refined), outcome.refined.translation, {})
-    sent = judging.sent_back(test.people.annotations, refined, kept)
-    name = f"{outcome.name}, harm <= {100 * max_harm:g} %"
-    return outcome._replace(name=name, refined=sent._replace(quality={"refined": kept * 1.0}))
+    share = judging.way(worth.calibration, worth.expected, max_harm)
+    refined = Refined(posed(outcome.refined), outcome.refined.translation, {"refined": share})
+    sent = part_way.sent(test.people.annotations, refined, share)
+    return outcome._replace(name=f"{outcome.name}, harm <= {100 * max_harm:g} %", refined=sent)
 
 
 def row(
@@ -100,15 +107,19 @@ def row(
     return {"quality": judging.quality(expected, *pair) | told | {"file": file}}
 
 
-def mild(row: dict[str, Any], ungated: dict[str, Any], max_harm: float) -> dict[str, Any]:
-    """The row of a gate: how much of the gain it keeps, and its command."""
+def mild(
+    row: dict[str, Any], ungated: dict[str, Any], max_harm: float, outcome: Outcome
+) -> dict[str, Any]:
+    """The row of a gate: how many it lets go how far, how much of the gain that keeps, and its command."""
     command, whole = row["command"], ungated["pa_change_mm"]
     if command is not None:
         file = ungated["quality"]["file"]
         command = f"{command} --quality-from {file} --max-harm {max_harm:g}"
     kept = row["pa_change_mm"] / whole if whole else None
     name = f"{row['method']}, harm <= {100 * max_harm:g} %"
-    return row | {"name": name, "command": command, "max_harm": max_harm, "gain_kept": kept}
+    share = np.asarray(outcome.refined.quality["refined"])
+    gate = {"max_harm": max_harm, "gain_kept": kept, "refined": float((share > 0).mean())}
+    return row | {"name": name, "command": command, **gate, "way": float(share.max(initial=0.0))}
 
 
 def arrays(worth: Worth) -> dict[str, np.ndarray]:
@@ -131,7 +142,10 @@ def save(worth: Worth, out: Path, name: str) -> str:
 def lines(row: dict[str, Any]) -> Iterator[str]:
     """The quality of a row, as the terminal shows it."""
     if row.get("gain_kept") is not None:
-        yield f"    keeps {100 * row['gain_kept']:.0f} % of the mean gain; {100 * row['harmed']:.1f} % harmed"
+        yield (
+            f"    keeps {100 * row['gain_kept']:.0f} % of the mean gain; {100 * row['harmed']:.1f} % harmed; "
+            f"{100 * row['refined']:.0f} % of the people go {100 * row['way']:.0f} % of the way to the fit"
+        )
     q = row.get("quality")
     if not q:
         return

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from diffjax import config, evaluate
 from diffjax.confidence import calibration, curves
 from diffjax.confidence.files import Calibration, Origin
-from diffjax.data import records
 from diffjax.methods import gates, map_fit
-from diffjax.pose import Pose, Refined
 
 Numbers = Float[np.ndarray, " people"]
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+"""Of the way from the estimate to the fit: how far a gate may let people go."""
 
 
 class Worth(NamedTuple):
@@ -32,22 +32,27 @@ def calibrate(
     origin: Origin,
     signals: Mapping[str, Numbers],
     before_mm: Numbers,
-    after_mm: Numbers,
+    after_mm: Float[np.ndarray, "people shares"],
     groups: np.ndarray,
     errors: map_fit.ErrorModel,
     guidance: config.Guidance,
 ) -> Calibration:
-    """What signals are worth, told by people whose PA-MPJPE is known before and after; NaN where it is not."""
-    error = calibration.fit_expectation(signals, after_mm, groups, positive=True)
-    gain = calibration.fit_expectation(signals, before_mm - after_mm, groups, positive=False)
+    """What signals are worth, told by people whose PA-MPJPE is known before, and after each of `SHARES` of the way.
+
+    NaN where it is not known.
+    """
+    whole = after_mm[:, SHARES.index(1.0)]
+    error = calibration.fit_expectation(signals, whole, groups, positive=True)
+    gain = calibration.fit_expectation(signals, before_mm - whole, groups, positive=False)
     known = np.isfinite(gain.held_out)
-    change = np.asarray(after_mm - before_mm, np.float64)[known]
+    change = np.asarray(after_mm - before_mm[:, None], np.float64)[known]
     return Calibration(
         origin,
         error.expectation,
         gain.expectation,
         gain.held_out[known],
         change,
+        np.array(SHARES),
         errors,
         guidance,
     )
@@ -60,33 +65,18 @@ def expect(told: Calibration, signals: Mapping[str, Numbers]) -> Worth:
     return Worth(*mm, *scores)
 
 
-def accepted(told: Calibration, worth: Worth, max_harm: float) -> Bool[np.ndarray, " people"]:
-    """Whom to refine so that at most this share of all people is harmed: those who are expected to gain most.
+def way(told: Calibration, worth: Worth, max_harm: float) -> Numbers:
+    """How far of the way to the fit each goes so that at most this share of all people is harmed.
 
-    The threshold is the smallest that kept the promise on the people of the calibration, each judged by models that
-    did not see their sequence.
+    Whoever is expected to gain more than a margin goes as far as the others; the rest stay where they are. Margin and
+    way are those that kept the promise on the people of the calibration at the largest mean gain, each judged by models
+    that did not see their sequence.
     """
-    harmed = told.change_mm > evaluate.HARM_MM
-    margin = gates.choose_margin(told.held_out_gain, harmed, max_harm)
-    return np.asarray(gates.gate(worth.gain_score, np.zeros_like(worth.gain_score), margin))
-
-
-def sent_back(
-    people: records.AnnotationSet, refined: Refined, kept: Bool[np.ndarray, " people"]
-) -> Refined:
-    """The refined people where they are kept, elsewhere what came in, to the bit."""
-
-    def choose(came: Any, found: Any) -> np.ndarray:
-        return np.where(kept.reshape(-1, *[1] * (np.ndim(came) - 1)), np.asarray(found), came)
-
-    pose = Pose(
-        choose(people.pred_pose, refined.pose.rotations),
-        choose(people.pred_betas, refined.pose.betas),
-    )
-    place = refined.translation
-    if people.pred_cam_t is not None:
-        place = choose(people.pred_cam_t, place)
-    return refined._replace(pose=pose, translation=place)
+    expected = told.held_out_gain, told.change_mm, told.shares
+    chosen = gates.choose_gate(*expected, max_harm, evaluate.HARM_MM)
+    score = worth.gain_score
+    goes = np.asarray(gates.gate(score, np.zeros_like(score), chosen.margin))
+    return np.where(goes, chosen.share, 0.0)
 
 
 def quality(worth: Worth, before_mm: Numbers, after_mm: Numbers) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from diffjax import annotate, body, config, fitting
-from diffjax.confidence import judging, signals
+from diffjax.confidence import judging, part_way, signals
 from diffjax.confidence.files import Calibration, Origin
 from diffjax.data import jobs, records
 from diffjax.pose import Pose, Refined
@@ -126,7 +126,7 @@ def calibrated(
                 "run here, with scripts/evaluate.py --quality, or run what it is of"
             )
     facts = mode.facts | {
-        "calibration": jobs.fingerprint(calibration[1:6]),
+        "calibration": jobs.fingerprint(calibration[1:7]),
         "max_harm": max_harm,
     }
     much = calibration.origin.much
@@ -152,15 +152,18 @@ def refine_rows(
 def _told(mode: Mode, people: records.AnnotationSet, refined: Refined) -> Refined:
     """With what to expect of each row, and those sent back of whom too little is expected."""
     assert mode.calibration is not None
-    kept = np.asarray(refined.quality["refined"]) > 0
+    share = np.where(np.asarray(refined.quality["refined"]) > 0, 1.0, 0.0)
     worth = judging.expect(mode.calibration, refined.quality)
     if mode.max_harm is not None:
-        kept &= judging.accepted(mode.calibration, worth, mode.max_harm)
-    refined = judging.sent_back(people, refined, kept)
-    gain = worth.gain_mm.astype(np.float32)
-    expected = worth.error_mm.astype(np.float32) + np.where(kept, np.float32(0), gain)
-    more = {"expected_pa_mpjpe_mm": expected, "expected_gain_mm": gain}
-    more["refined"] = kept.astype(np.float32)
+        share *= judging.way(mode.calibration, worth, mode.max_harm)
+    refined = part_way.sent(people, refined, share)
+    expected = worth.error_mm + (1.0 - share) * worth.gain_mm
+    more = {
+        "expected_pa_mpjpe_mm": expected,
+        "expected_gain_mm": worth.gain_mm,
+        "refined": share,
+    }
+    more = {name: x.astype(np.float32) for name, x in more.items()}
     return refined._replace(quality=refined.quality | more)
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax import annotate, body, chunks, config, devices, joint_limits, pose
-from diffjax.confidence import in_time, other_worlds, posterior
+from diffjax.confidence import companions, in_time, other_worlds, posterior
 from diffjax.data import records
 from diffjax.methods import map_fit, quality
 from diffjax.pose import Evidence, Pose, Refined
@@ -66,7 +66,8 @@ def of(
         known = np.asarray(refined.quality.get("refined", 1.0)) > 0
         again = dear(way, told, people, before, after)
         found |= {name: np.where(known, x, 0.0) for name, x in again.items()}
-    return {name: np.asarray(x, np.float32) for name, x in found.items()}
+    found = {name: np.asarray(x, np.float32) for name, x in found.items()}
+    return found | companions.of(people, way.use, found)
 
 
 def dear(way: Way, told: Told, people: records.AnnotationSet, before: Pose, after: Pose) -> Signals:

@@ -57,6 +57,8 @@ class Sequences:
     """Mirror half of the training windows."""
     flip: bool = True
     """Average the refinement with that of the mirror image."""
+    bones: float = 0.0
+    """Share of the way, after refining, to bones of their median length in each video."""
     decay: float = 1.0
     """Of the learning rate after each epoch, beside `train.anneal`."""
     gaps: Literal["refuse", "fill"] = "refuse"
@@ -87,7 +89,9 @@ class Sequences:
         require(fused, "sequence.dtype", "bfloat16 for attention cudnn", self.dtype)
         require(0 < self.decay <= 1, "sequence.decay", "in (0, 1]", self.decay)
         require(0 <= self.ridge < 1, "sequence.ridge", "in [0, 1)", self.ridge)
-        require(0 <= self.real <= 1, "sequence.real", "in [0, 1]", self.real)
+        for name in ("real", "bones"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"sequence.{name}", "in [0, 1]", value)
 
 
 PAPER: dict[str, Any] = {

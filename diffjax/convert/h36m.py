@@ -161,22 +161,28 @@ def _lists(symmetry: Any) -> list[list[Any]] | None:
         return None
 
 
-def _pixels(second: _Keypoints2D, subject: str, action: str, camera: str, count: int) -> np.ndarray:
-    """(count, 17, 3) of one video: videos may run longer than the motion capture, and are cut."""
-    where, name = second.where, f"positions_2d.{subject}.{action}"
-    wanted = "the same recordings as in the 3D file"
-    actions = parsing.field(second.people, subject, where, wanted)
+def of_camera(
+    people: Any, field: str, subject: str, action: str, camera: str, where: str
+) -> np.ndarray:
+    """(F, 17, d) of one camera in subject -> action -> a list of four."""
+    name, wanted = f"{field}.{subject}.{action}", "the same recordings as in the 3D file"
+    actions = parsing.field(people, subject, where, wanted)
     videos = parsing.field(actions, action, where, wanted)
     several = isinstance(videos, list | tuple) or (isinstance(videos, np.ndarray) and videos.ndim)
     if not several or len(videos) != len(h36m_cameras.NAMES):
         raise ValueError(
             f"{where}: field {name}: wanted a list of four cameras; make the file again"
         )
-    pixels = rows.numbers(videos[h36m_cameras.NAMES.index(camera)], name, (17, None), where)
+    return rows.numbers(videos[h36m_cameras.NAMES.index(camera)], name, (17, None), where)
+
+
+def _pixels(second: _Keypoints2D, subject: str, action: str, camera: str, count: int) -> np.ndarray:
+    """(count, 17, 3) of one video: videos may run longer than the motion capture, and are cut."""
+    pixels = of_camera(second.people, "positions_2d", subject, action, camera, second.where)
     if pixels.shape[2] not in (2, 3) or len(pixels) < count:
         raise ValueError(
-            f"{where}: field {name}: wanted ({count} or more, 17, 2), found {pixels.shape}; are the two "
-            "files of the same motion?"
+            f"{second.where}: field positions_2d.{subject}.{action}: wanted ({count} or more, 17, 2), found "
+            f"{pixels.shape}; are the two files of the same motion?"
         )
     if pixels.shape[2] == 2:
         return rows.with_confidence(pixels[:count])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
-from diffjax import tracks, unpickle, windows
+from diffjax import skeleton, tracks, unpickle, windows
 from diffjax.data import pose_sequences, records, sequence_checks
 from diffjax.data.pose_sequences import PoseSequence
 
@@ -127,6 +127,19 @@ def take(videos: SequenceSet, rows: Any) -> SequenceSet:
     return dataclasses.replace(
         videos, **{name: x[rows] for name, x in parts.items() if x is not None}
     )
+
+
+def in_order_of(joint_set: str, videos: SequenceSet, where: str) -> SequenceSet:
+    """The set with its joints in the order of another set of the same joints; ValueError for other joints."""
+    if set(skeleton.keypoint_set(joint_set)) != set(skeleton.keypoint_set(videos.joint_set)):
+        raise ValueError(
+            f"{where}: field joint_set: wanted the joints of {videos.joint_set} as in the sequences, found "
+            f"those of {joint_set}; bring sequences of these joints, or train on yours"
+        )
+    order = list(skeleton.keypoint_map(videos.joint_set, joint_set))
+    points = {name: getattr(videos, name) for name in ("poses2d", "estimate3d", "truth3d")}
+    moved = {name: x[:, order] for name, x in points.items() if x is not None}
+    return dataclasses.replace(videos, joint_set=joint_set, **moved)
 
 
 def of_videos(

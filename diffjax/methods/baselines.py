@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from diffjax import smoothing
-from diffjax.methods import conditional_noise, error_statistics
+from diffjax.methods import bones, conditional_noise, error_statistics
 
 Baseline = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(y "rows J 3", p "rows J 2", ids " rows") -> "rows J 3"; metres. Rows of a video follow each other."""
@@ -48,6 +48,21 @@ def savitzky_golay(window: int, order: int = 2) -> Baseline:
 def one_euro(fps: float, min_cutoff: float, beta: float) -> Baseline:
     """The One Euro filter, which sees no future; cutoff in Hz, beta in Hz for 1 m/s."""
     return _in_time(lambda x, ids: smoothing.one_euro(x, ids, fps, min_cutoff, beta))
+
+
+def steady_bones(parents: tuple[int, ...], share: float = 1.0) -> Baseline:
+    """A share of the way to the same bones, in the same directions, of the median length in their video."""
+    lengths_of = jax.jit(bones.bone_lengths, static_argnames="parents")
+    put = jax.jit(bones.with_bone_lengths, static_argnames="parents")
+
+    def steady(y, p, ids):
+        found = np.array(lengths_of(y, parents=parents))
+        for rows in smoothing.runs(ids):
+            found[rows] = np.median(found[rows], 0)
+        moved = np.asarray(put(y, found, parents=parents))
+        return (y + np.float32(share) * (moved - y)).astype(y.dtype)
+
+    return steady
 
 
 def _in_time(smooth: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Baseline:

@@ -19,23 +19,21 @@ def with_bone_lengths(
     lengths: Float[Array, "*#batch J"],
     parents: tuple[int, ...],
 ) -> Float[Array, "*batch J 3"]:
-    """The same root and directions of bones, with these lengths. Parents come before their children."""
+    """The same root and directions of bones, with these lengths."""
     now = bone_lengths(joints, parents)
     ratio = jnp.where(now > 0, lengths / jnp.where(now > 0, now, 1.0), 0.0)
     bones = (joints - _of_parents(joints, parents)) * ratio[..., None]
-    placed: list[Array] = []
-    for joint, parent in enumerate(parents):
-        root = parent < 0
-        placed.append(joints[..., joint, :] if root else placed[parent] + bones[..., joint, :])
-    return jnp.stack(placed, -2)
+    placed: dict[int, Array] = {}
+    for joint in sorted(range(len(parents)), key=lambda j: _depth(j, parents)):
+        above = parents[joint]
+        root = above < 0
+        placed[joint] = joints[..., joint, :] if root else placed[above] + bones[..., joint, :]
+    return jnp.stack([placed[joint] for joint in range(len(parents))], -2)
 
 
-def steady_bones(
-    joints: Float[Array, "*batch time J 3"], parents: tuple[int, ...]
-) -> Float[Array, "*batch time J 3"]:
-    """The sequence with the median length of each bone in every frame."""
-    lengths = jnp.median(bone_lengths(joints, parents), axis=-2, keepdims=True)
-    return with_bone_lengths(joints, lengths, parents)
+def _depth(joint: int, parents: tuple[int, ...]) -> int:
+    """Bones from the root to a joint."""
+    return 0 if parents[joint] < 0 else 1 + _depth(parents[joint], parents)
 
 
 def _of_parents(joints: Array, parents: tuple[int, ...]) -> Array:

@@ -4,7 +4,7 @@ Fixed on validation people whose truth is known, applied to people whose truth i
 are made of is in `confidence`.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,15 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 Numbers = Float[Array | np.ndarray, " people"]
+
+
+class Gate(NamedTuple):
+    """Who is refined, and how far."""
+
+    margin: float
+    """The gain that must be exceeded."""
+    share: float
+    """Of the way from the input to the fit; whoever is not refined goes nowhere."""
 
 
 def gate(
@@ -51,3 +60,25 @@ def choose_margin(
     refused = np.concatenate([[0], np.cumsum(harms)])[np.searchsorted(known, margins, "right")]
     share = (harms.sum() - refused) / max(len(gain), 1)
     return float(margins[np.argmax(share <= max_harm)])
+
+
+def choose_gate(
+    gain: Numbers,
+    change: Float[Array | np.ndarray, "people shares"],
+    shares: Float[Array | np.ndarray, " shares"],
+    max_harm: float,
+    harm: float,
+) -> Gate:
+    """The margin and the share of the way by which the error falls most, of those that harm at most so many.
+
+    gain: what is expected; change: by how much the error rises at each share of the way, harm where it is by more than
+    `harm`. A shorter way harms fewer, so that more people may go it.
+    """
+    change = np.asarray(change, np.float64)
+    margins = [choose_margin(gain, column > harm, max_harm) for column in change.T]
+    means = [
+        np.where(gate(gain, np.zeros_like(gain), margin), column, 0.0).mean()
+        for margin, column in zip(margins, change.T)
+    ]
+    best = int(np.argmin(means))
+    return Gate(margins[best], float(shares[best]))

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from diffjax import evaluate
 from diffjax.protocols import errors
 from diffjax.protocols.protocol import Protocol
 from diffjax.protocols.referee import Numbers, Referee
-
-_NAMES = (36, 11)
 
 
 def head(referee: Referee) -> Iterator[str]:
@@ -39,23 +38,27 @@ def table(referee: Referee | None, rows: Sequence[dict[str, Any]]) -> Iterator[s
     columns = referee.settings.protocol.columns
     titles = [f"{c.title} {errors.UNITS[c.measure].replace(' ', '')}" for c in columns]
     widths = [max(len(title) + 2, 10) for title in titles]
-    first = f"{'method':<{_NAMES[0]}}{'sees':<{_NAMES[1]}}"
-    line = first + "".join(f"{title:>{width}}" for title, width in zip(titles, widths))
+    width = evaluate.name_width(row["name"] for row in judged)
+    line = evaluate.first_columns("method", "sees", width)
+    line += "".join(f"{title:>{width}}" for title, width in zip(titles, widths))
     yield from ("", line, "-" * len(line))
     for row in judged:
         cells = (_number(row["metrics"][c.title]["value"]) for c in columns)
-        first = f"{row['name']:<{_NAMES[0]}}{row['sees']:<{_NAMES[1]}}"
+        first = evaluate.first_columns(row["name"], row["sees"], width)
         yield first + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths))
 
 
 def numbers(found: dict[str, Numbers], many: int) -> Iterator[str]:
     """A line a metric, side by side for several predictions of the same people: value, interval, people."""
     names = list(found)
+    width = max(32, *(len(name) + 2 for name in names))
     yield (
-        f"{'':<14}{'':<12}" + "".join(f"{name:>32}" for name in names) + f"{'of ' + str(many):>10}"
+        f"{'':<14}{'':<12}"
+        + "".join(f"{name:>{width}}" for name in names)
+        + f"{'of ' + str(many):>10}"
     )
     for title, first in found[names[0]].items():
-        cells = "".join(f"{_with_interval(found[name][title]):>32}" for name in names)
+        cells = "".join(f"{_with_interval(found[name][title]):>{width}}" for name in names)
         counts = dict.fromkeys(str(found[n][title]["count"]) for n in names if title in found[n])
         yield f"{title:<14}{first['unit']:<12}{cells}{'/'.join(counts):>10}"
 
@@ -63,10 +66,12 @@ def numbers(found: dict[str, Numbers], many: int) -> Iterator[str]:
 def groups(means: dict[str, dict[str, float]], by: str) -> Iterator[str]:
     """A line a group (action or sequence), a column a metric."""
     titles = list(means)
-    yield f"{by:<36}" + "".join(f"{title:>14}" for title in titles)
-    for name in sorted({name for column in means.values() for name in column}):
+    names = sorted({name for column in means.values() for name in column})
+    width = max(36, *(len(name) + 1 for name in names), 0)
+    yield f"{by:<{width}}" + "".join(f"{title:>14}" for title in titles)
+    for name in names:
         cells = (_number(means[title].get(name, float("nan"))) for title in titles)
-        yield f"{name:<36}" + "".join(f"{cell:>14}" for cell in cells)
+        yield f"{name:<{width}}" + "".join(f"{cell:>14}" for cell in cells)
 
 
 def _with_interval(number: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from diffjax import config
+from diffjax import config, skeleton
 from diffjax.data import sequence_sets
 from diffjax.data.sequence_sets import SequenceSet
 from diffjax.methods import baselines, conditional_noise, d3prefiner
@@ -37,6 +37,7 @@ VARIANTS = {
 real error, the smoothing network too, without 2D; "drawn" are errors of the noise model."""
 _WINDOWS = (0, 5, 9, 13, 19, 27, 41)
 _CUTOFFS, _BETAS = (0.5, 1.0, 2.0, 4.0, 8.0), (0.0, 1.0, 4.0)
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def estimate_of(videos: SequenceSet) -> np.ndarray:
@@ -76,11 +77,15 @@ def plain(train: SequenceSet, val: SequenceSet, run: config.Run) -> Iterator[tup
     euro = {f"{c:g} Hz, {b:g}": baselines.one_euro(val.fps, c, b) for c, b in grid}
     name, smooth = chosen(euro, val)
     yield f"One-Euro, {name}", smooth
+    tree = skeleton.keypoint_parents(val.joint_set)
+    shares = {f"{share:.0%}": baselines.steady_bones(tree, share) for share in _SHARES}
+    name, steady = chosen(shares, val)
+    yield f"steady bones, {name}", steady
 
 
 def variant(run: config.Run, name: str, seed: int) -> config.Run:
-    """The run of a variant and seed; its sets are those of the run."""
-    told = dataclasses.replace(run.sequence, **VARIANTS[name])
+    """The run of a variant and seed, of the network alone; its sets are those of the run."""
+    told = dataclasses.replace(run.sequence, **{"bones": 0.0} | VARIANTS[name])
     return dataclasses.replace(
         run, sequence=told, train=dataclasses.replace(run.train, seed=run.train.seed + seed)
     )

@@ -1,85 +1,40 @@
-"""Sequence sets with the estimates of our own lifter, STCFormer; those of training videos are out of fold.
+"""Sequence sets with the estimates of our own lifters; those of training videos are out of fold.
 
 A refiner learns from a lifter's errors. On the subjects it was trained on a lifter errs less than on others: each
 training subject is lifted by a lifter that never saw it.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
 
-from diffjax import body, config, metrics, simulate
-from diffjax.data import filmed, sequence_sets, splits
+from diffjax import metrics, simulate, skeleton, windows
+from diffjax.data import records, sequence_sets
 from diffjax.data.sequence_sets import SequenceSet
 from diffjax.frontends import stcformer
+from diffjax.sequences import steadying
+from diffjax.sequences.filming import Videos
 
-_EVERY = {"train": 3, "val": 3, "test": 1}
-"""Of the generated clips every n-th: more than enough for a lifter of this size."""
 Report = Callable[[str], None]
 
 
-class Videos(NamedTuple):
-    """Sets split by subject."""
-
-    train: SequenceSet
-    val: SequenceSet
-    test: SequenceSet
-
-
-def film(
-    motion: str,
-    body_path: str,
-    *,
-    seed: int = 0,
-    fps: float = 50.0,
-    takes: int = 1,
-    detector: filmed.Detector = filmed.Detector(),  # noqa: B008 - immutable.
-) -> Videos:
-    """Motion, `generated` or a directory with train/, val/ and test/, before four cameras; no estimates yet.
-
-    Training motion is filmed `takes` times.
-    """
-    where = config.locate(body_path)
-    keypoints = body.fold_keypoints(body.load_body(where), body.load_regressor(where, filmed.SET))
-    sets = []
-    for part in splits.Clips._fields:
-        if motion == "generated":
-            clips = splits.generated_clips(part)[:: _EVERY[part]]
-        else:
-            clips = getattr(splits.read_split(motion, (part,)), part)
-        clips = filmed.takes(clips, takes if part == "train" else 1, seed=seed)
-        rate = min(fps, *(clip.motion.fps for clip in clips))
-        videos = filmed.film(clips, keypoints, seed=seed, fps=rate, detector=detector)
-        sets.append(sequence_sets.of_videos(videos, filmed.SET, f"{motion}, {part}", rate))
-    return _apart(Videos(*sets), motion)
-
-
-def _apart(videos: Videos, where: str) -> Videos:
-    """ValueError where a subject is in two of the sets."""
-    subjects = [set(np.asarray(part.subject).tolist()) for part in videos]
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        if shared := subjects[i] & subjects[j]:
-            raise ValueError(
-                f"{where}: field subject: wanted subjects in one split only, found {sorted(shared)} in "
-                f"{Videos._fields[i]} and {Videos._fields[j]}; move their files to one of the two"
-            )
-    return videos
-
-
 def with_estimates(
-    videos: SequenceSet, lifter: stcformer.Lifter, where: str = "lifter"
+    videos: SequenceSet, lifters: Sequence[stcformer.Lifter], where: str = "lifter"
 ) -> SequenceSet:
-    """The videos as the lifter sees them."""
-    if lifter.settings.joints != videos.joint_set:
-        raise ValueError(
-            f"{where}: field joint_set: wanted {videos.joint_set} as in the sequences, found "
-            f"{lifter.settings.joints}; train one on such sequences"
-        )
-    said = stcformer.predict(lifter, videos.poses2d, sequence_sets.lengths(videos))
-    return dataclasses.replace(videos, estimate3d=said.astype(np.float32))
+    """The videos as the lifters see them, on the mean."""
+    said = [_said(lifter, videos, where) for lifter in lifters]
+    return dataclasses.replace(videos, estimate3d=np.mean(said, 0, dtype=np.float32))
+
+
+def _said(lifter: stcformer.Lifter, videos: SequenceSet, where: str) -> np.ndarray:
+    """What a lifter says, in the order of the videos' joints."""
+    joints = lifter.settings.joints
+    seen = sequence_sets.in_order_of(joints, videos, where)
+    said = stcformer.predict(lifter, seen.poses2d, sequence_sets.lengths(videos))
+    return said[:, list(skeleton.keypoint_map(joints, videos.joint_set))]
 
 
 def _train(
@@ -116,7 +71,7 @@ def cross_fitted(
         name, held_out = f"lifter {i + 1} of {fold.max() + 1}, cross-fitted", fold == i
         seen = sequence_sets.take(videos, ~held_out)
         lifter = _train(seed + i + 1, seen, settings, report, name)
-        part = with_estimates(sequence_sets.take(videos, held_out), lifter)
+        part = with_estimates(sequence_sets.take(videos, held_out), [lifter])
         estimate[held_out] = part.estimate3d
     return dataclasses.replace(videos, estimate3d=estimate)
 
@@ -125,15 +80,56 @@ def lift(
     videos: Videos,
     settings: stcformer.Settings,
     *,
+    average: int = 1,
     folds: int = 4,
     seed: int = 0,
     report: Report = lambda line: None,
-) -> tuple[Videos, stcformer.Lifter]:
-    """All sets with estimates: train out of fold, val and test by one more lifter of all of train."""
-    train = cross_fitted(videos.train, settings, folds=folds, seed=seed, report=report)
-    lifter = _train(seed, videos.train, settings, report, "lifter of val and test")
-    held_out = (with_estimates(part, lifter) for part in videos[1:])
-    return Videos(train, *held_out), lifter
+) -> tuple[Videos, list[stcformer.Lifter]]:
+    """All sets with estimates: train out of fold, val and test by lifters of all of train.
+
+    An estimate is the mean of `average` lifters, whose seeds are `seed`, `seed` + 1, ...
+    """
+    if average < 1:
+        raise ValueError(f"average: wanted 1 lifter or more, got {average}")
+    seeds = range(seed, seed + average)
+    crossed = [
+        cross_fitted(videos.train, settings, folds=folds, seed=s, report=report) for s in seeds
+    ]
+    mean = np.mean([np.asarray(part.estimate3d) for part in crossed], 0, dtype=np.float32)
+    train = dataclasses.replace(videos.train, estimate3d=mean)
+    lifters = [_train(s, videos.train, settings, report, "lifter of val and test") for s in seeds]
+    held_out = (with_estimates(part, lifters) for part in videos[1:])
+    return Videos(train, *held_out), lifters
+
+
+def write(directory: Path, videos: Videos, lifters: Sequence[stcformer.Lifter]) -> None:
+    """train.npz, val.npz, test.npz; the lifters as lifter.npz, lifter_2.npz, ..."""
+    for name, part in zip(videos._fields, videos):
+        sequence_sets.write(directory / f"{name}.npz", part)
+    for i, lifter in enumerate(lifters):
+        name = f"lifter_{i + 1}.npz" if i else "lifter.npz"
+        records.save_arrays(directory / name, stcformer.arrays_of(lifter))
+
+
+def lift_file(
+    data: Path, lifters: Sequence[Path], out: Path, *, bones: float, gaps: windows.Gaps
+) -> str:
+    """Writes a sequence set with the mean estimate of lifters, a share of the way to steady bones; says of how many."""
+    if out.suffix != ".npz" or out.resolve() == data.resolve():
+        raise ValueError(f"{out}: wanted a name ending in .npz, and not the set itself; choose one")
+    if not lifters or not 0 <= bones <= 1:
+        raise ValueError(
+            f"lift: wanted one --lifter or more and --bones in [0, 1], got {len(lifters)} and {bones}"
+        )
+    videos = sequence_sets.read(data, gaps)
+    lifted = with_estimates(videos, [stcformer.load(file) for file in lifters], str(lifters[0]))
+    lifted = steadying.steadied(lifted, bones)
+    sequence_sets.write(out, lifted)
+    said = f"{out}: {sequence_sets.count(lifted)} frames lifted"
+    if lifted.truth3d is None:
+        return said
+    mpjpe, pa = (float(np.mean(x)) for x in _errors(lifted.estimate3d, lifted.truth3d))
+    return f"{said}, MPJPE {mpjpe:.1f} mm, P-MPJPE {pa:.1f} mm"
 
 
 def errors(videos: Videos) -> Iterator[tuple[str, float, float]]:

@@ -10,10 +10,10 @@ from diffjax import chunks, config, devices, unpickle
 from diffjax.data import jobs, sequence_sets
 from diffjax.data.sequence_sets import SequenceSet
 from diffjax.methods import d3prefiner
-from diffjax.sequences import scoring, sources, store
+from diffjax.sequences import scoring, sources, steadying, store
 
 REFINING = (
-    "stride", "at_once", "init", "iterations", "flip", "gaps", "remat", "dtype", "attention",
+    "stride", "at_once", "init", "iterations", "flip", "bones", "gaps", "remat", "dtype", "attention",
 )  # fmt: skip
 """Settings that may be changed of a trained model: of refining alone, or of how the network is computed."""
 _CALLS = 4
@@ -41,17 +41,20 @@ def refine_file(
     workdir = workdir or Path("runs") / run.name
     where = run.parts.refiner or workdir
     videos = sources.open_set(run, data, "test", workdir)
-    model = store.load(where, videos.joint_set)
+    model = store.load(where)
+    seen = sequence_sets.in_order_of(model.joint_set, videos, str(where))
     store.check_window(model, run.sequence.window, where)
     model = with_settings(model, run.sequence)
     _check_estimates(videos, data)
-    job = _open_job(out, model, videos)
-    _work(job, model, videos)
+    job = _open_job(out, model, seen)
+    _work(job, model, seen)
     jobs.wait(job)
     if not devices.is_first():
         return ""
     parts = [unpickle.load_npz(file, objects=False)["estimate3d"] for file in jobs.shards(job)]
-    refined = dataclasses.replace(videos, estimate3d=np.concatenate(parts))
+    refined = dataclasses.replace(seen, estimate3d=np.concatenate(parts))
+    refined = steadying.steadied(refined, model.run.sequence.bones)
+    refined = sequence_sets.in_order_of(videos.joint_set, refined, data)
     sequence_sets.write(out, refined)
     jobs.forget(job)
     return f"{out}: {describe(videos, refined)}"
@@ -87,7 +90,7 @@ def _work(job: jobs.Job, model: d3prefiner.Model, videos: SequenceSet) -> None:
 def _check_estimates(videos: SequenceSet, where: str) -> None:
     if videos.estimate3d is None:
         raise ValueError(
-            f"{where}: field estimate3d: wanted a lifter's 3D to refine, found nothing; lift the 2D first"
+            f"{where}: field estimate3d: wanted a lifter's 3D to refine, found nothing; scripts/lift.py lifts 2D"
         )
 
 
@@ -110,7 +113,8 @@ def refine_set(model: d3prefiner.Model, videos: SequenceSet, where: str) -> Sequ
     sizes, pair = sequence_sets.lengths(videos), (videos.estimate3d, videos.poses2d)
     with chunks.progress(sequence_sets.count(videos), "d3prefiner", what="frames") as bar:
         better = d3prefiner.refine_sequences(model, *pair, sizes, bar.update)
-    return dataclasses.replace(videos, estimate3d=_rooted(better, videos))
+    refined = dataclasses.replace(videos, estimate3d=_rooted(better, videos))
+    return steadying.steadied(refined, model.run.sequence.bones)
 
 
 def describe(videos: SequenceSet, refined: SequenceSet) -> str:

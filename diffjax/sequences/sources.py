@@ -5,10 +5,10 @@ import pathlib
 from tqdm import tqdm
 
 from diffjax import config
-from diffjax.data import records, sequence_sets
+from diffjax.data import sequence_sets
 from diffjax.data.sequence_sets import SequenceSet
 from diffjax.frontends import stcformer
-from diffjax.sequences import lifting
+from diffjax.sequences import filming, lifting
 
 DEMO = "demo"
 _KEPT = "sequences"
@@ -32,8 +32,6 @@ def open_set(run: config.Run, name: str, part: str, workdir: pathlib.Path) -> Se
 def make_demo(directory: pathlib.Path, body: str) -> None:
     """Writes train, val and test of generated motion, as `scripts/make_sequences.py --steps 1000 --folds 2` does."""
     print(f"{directory}: filming generated motion and training lifters: minutes, once")
-    videos = lifting.film("generated", body)
-    made, lifter = lifting.lift(videos, LIFTER, folds=FOLDS, report=tqdm.write)
-    for part, some in zip(made._fields, made):
-        sequence_sets.write(directory / f"{part}.npz", some)
-    records.save_arrays(directory / "lifter.npz", stcformer.arrays_of(lifter))
+    videos = filming.film("generated", body)
+    made, lifters = lifting.lift(videos, LIFTER, folds=FOLDS, report=tqdm.write)
+    lifting.write(directory, made, lifters)

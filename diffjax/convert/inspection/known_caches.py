@@ -57,7 +57,7 @@ OURS = (
         "sequence set of diffjax",
         "poses2d|keypoints2d joint_set sequence frame",
         command="python scripts/refine.py --config configs/d3prefiner_demo.py --data {path} --out {better}",
-        note="without estimate3d there is nothing to refine yet: scripts/make_sequences.py lifts",
+        note="without estimate3d there is nothing to refine yet: scripts/lift.py lifts",
     ),
     Format(
         "sequence-model",
@@ -69,7 +69,7 @@ OURS = (
         "lifter",
         "lifter of diffjax, of 2D videos",
         "settings params/inward/kernel",
-        command="python scripts/make_sequences.py --lifter {path} --out runs/sequences",
+        command="python scripts/lift.py --data VIDEOS.npz --lifter {path} --out {out}",
     ),
     Format(
         "diffjax-model",

@@ -1,0 +1,56 @@
+"""The table as the terminal shows it: who is judged, and a line a row as it comes."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from diffjax import ablation, evaluate
+from diffjax.comparison import method, people
+from diffjax.comparison.method import Kit, Method
+
+print_now = functools.partial(print, flush=True)
+"""A row is read as it comes."""
+
+
+def warnings(sets: people.Sets) -> list[str]:
+    """What a reader should know before the numbers."""
+    return [] if sets.val is None else people.shared(sets.test, sets.val)
+
+
+def head(sets: people.Sets, width: int) -> list[str]:
+    """Who is judged, who tuned the settings, and the head of the table."""
+    said = [people.describe(sets.test)]
+    if sets.val is None:
+        said.append("no validation people: settings as configured")
+    else:
+        said.append(f"settings tuned on {people.describe(sets.val)}")
+    said += warnings(sets)
+    acceleration = "     acc" if sets.test.use == "video" else ""
+    return [*said, "", *evaluate.header(acceleration, width).splitlines()]
+
+
+def width(
+    methods: Sequence[Method], kit: Kit, test: people.Crowd, max_harm: float | None = None
+) -> int:
+    """Of the names of all rows that may come, with whatever settings."""
+    more = "" if max_harm is None else f", harm <= {100 * max_harm:g} %"
+    names = [
+        name + more * bool(entry.sees) for entry in methods for name in _names(entry, kit, test)
+    ]
+    return evaluate.name_width(names)
+
+
+def _names(entry: Method, kit: Kit, test: people.Crowd) -> list[str]:
+    kinds = method.kinds_for(entry, test) if not entry.parts else []
+    told = [entry.told(one) for kind in kinds for one in entry.grid(kit, kind)]
+    return [entry.name, *(f"{entry.name}, {words}" for words in told if words)]
+
+
+def line(row: dict[str, Any], width: int) -> str:
+    """A row."""
+    if "left_out" in row:
+        return f"{evaluate.first_columns(row['name'], row['sees'], width)}  {row['left_out']}"
+    nan = {name: float("nan") if x is None else x for name, x in row.items()}
+    pairs = ("pa_change_95", "rotation_change_95")
+    nan |= {name: [float("nan") if x is None else x for x in row[name]] for name in pairs}
+    return ablation.line(nan, width)
