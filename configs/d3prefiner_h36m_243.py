@@ -22,7 +22,14 @@ def get_config() -> config.Run:
         ),
         diffusion=config.Diffusion(schedule="cosine", steps=50),
         sequence=config.Sequences(
-            window=243, width=256, blocks=4, heads=8, remat=True, dtype="bfloat16", **config.PAPER
+            window=243,
+            width=256,
+            blocks=4,
+            heads=8,
+            remat=True,
+            dtype="bfloat16",
+            at_once=16,
+            **config.PAPER,
         ),
         train=config.Train(
             batch_size=128,

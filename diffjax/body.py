@@ -196,8 +196,8 @@ def load_body(path: str | pathlib.Path, betas: int = 10) -> BodyModel:
 def load_faces(path: str | pathlib.Path) -> np.ndarray:
     """Triangles of a body file, (F, 3) vertex indices. ValueError where it holds none."""
     found = np.asarray(_read(path).get("f", ()))
-    whole = found.dtype.kind in "iuf" and bool((found == np.round(found)).all())
-    if not whole or found.ndim != 2 or found.shape[1] != 3:
+    number = found.dtype.kind in "iuf" and bool(np.isfinite(found).all())
+    if not number or (found != np.round(found)).any() or found.ndim != 2 or found.shape[1] != 3:
         said = f"{found.dtype} of {found.shape}" if found.size else "nothing"
         raise ValueError(
             f"{path}: field f: wanted the (F, 3) vertex indices of triangles, found {said}; convert the body "

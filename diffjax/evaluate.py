@@ -279,7 +279,7 @@ NAME, _SEES = 25, 11
 
 def name_width(names: Iterable[str]) -> int:
     """Characters for the longest of these names and a space."""
-    return max(NAME, *(len(name) + 1 for name in names))
+    return max([NAME, *(len(name) + 1 for name in names)])
 
 
 def first_columns(name: str, sees: str, width: int = NAME) -> str:

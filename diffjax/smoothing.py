@@ -31,9 +31,9 @@ RATE = 30.0
 
 
 def window_at(fps: float, window: int) -> int:
-    """The odd window that lasts as long as one of so many frames at `RATE`: at least 3, and 0 where it was 0."""
-    if not window:
-        return 0
+    """The odd window that lasts as long as one of so many frames at `RATE`, at least 3; 0 and 1, for none, stay."""
+    if window in (0, 1):
+        return window
     return max(2 * round((window * fps / RATE - 1) / 2) + 1, 3)
 
 

@@ -69,6 +69,8 @@ def make_sequences(
     for name in ("train", "val", "test", "lifter"):
         if (out / f"{name}.npz").exists():
             raise ValueError(f"{out}: already holds {name}.npz; choose a new --out, or remove it")
+    if h36m_estimates and lifter:
+        raise ValueError("--h36m-estimates, --lifter: wanted one, found both; leave one out")
     if h36m3d and h36m2d:
         videos = _h36m(h36m3d, h36m2d, val)
     elif h36m3d or h36m2d or h36m_estimates:

@@ -297,6 +297,7 @@ def test_a_broken_body_is_refused_with_field_and_finding(tmp_path, toy_body, fie
         (np.zeros((4, 4), int), r"int64 of \(4, 4\)"),
         (np.full((2, 3), 0.5), "float64"),
         (np.full((2, 3), np.nan), "float64"),
+        (np.full((2, 3), np.inf), "float64"),
         (np.array([["a", "b", "c"]]), "<U1"),
     ],
 )

@@ -346,3 +346,19 @@ def test_views_of_an_instant_are_averaged_and_rows_alone_have_nobody():
     found = companions.of(people, "views", {"one": value})["one_near"]
     np.testing.assert_allclose(found, [2, 3, 2, 3, 2, 3])
     assert companions.of(people, "frames", {"one": value}) == {}
+
+
+def test_a_number_that_is_not_known_spoils_no_neighbour():
+    import tiny
+
+    people = dataclasses.replace(
+        tiny.annotations(40),
+        sequence=np.full(40, "a"),
+        subject=np.full(40, "x"),
+        frame=np.arange(40),
+    )
+    value = np.ones(40)
+    value[[5, 6]] = np.nan, np.inf
+    found = companions.of(people, "video", {"one": value, "none": np.full(40, np.nan)})
+    np.testing.assert_array_equal(found["one_near"], 1.0)
+    np.testing.assert_array_equal(found["none_near"], 0.0)

@@ -41,6 +41,14 @@ def test_part_of_the_way_is_chosen_where_it_harms_fewer_and_keeps_more():
     assert gates.choose_gate(gain, change[:, :1], shares[:1], 0.0, 1.0) == (2.0, 1.0)
 
 
+def test_nobody_goes_where_every_share_of_the_way_is_for_the_worse():
+    """By less than counts as harm."""
+    change = np.array([[0.9, 0.5], [0.7, 0.4]])
+    found = gates.choose_gate(np.ones(2), change, np.array([1.0, 0.5]), 0.05, 1.0)
+    assert found.margin == np.inf
+    assert not gates.gate(np.ones(2), np.zeros(2), found.margin).any()
+
+
 def test_a_gain_of_nan_is_never_accepted():
     gain, harmed = np.array([np.nan, 1.0, 2.0]), np.array([True, False, False])
     assert gates.choose_margin(gain, harmed, 0.0) == -np.inf

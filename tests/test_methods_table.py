@@ -22,6 +22,7 @@ from diffjax.comparison import (
     protocol,
     smplify,
     table,
+    terminal,
     tuning,
 )
 from diffjax.comparison.method import Method, Task
@@ -308,6 +309,10 @@ def test_evidence_that_is_the_truth_is_called_an_oracle(run, tmp_path):
     assert not rows["fast", "joints3d"]["honest"]
     assert rows["fast", "labels"]["honest"]
     assert "joints3d" not in found["advice"]
+    entry = Method("fast", plain.identity, ("joints3d",), told=lambda _: "x" * 30)
+    kit = method.Kit(run, run, *[None] * 4, "frames", {}, "quick", 0)
+    crowd = people.gather(run, str(path), "test")
+    assert terminal.width([entry], kit, crowd) == len("fast, ORACLE, ") + 30 + 1
 
 
 def test_a_chain_is_one_method_after_the_other(run, tmp_path):
@@ -483,6 +488,12 @@ def test_without_truth_nobody_is_told_what_to_run(run, tmp_path, capsys):
     assert found["advice"] == {}
     assert rows_of(found)["paper", None]["left_out"] == "needs truth"
     assert "Nobody's 3D truth is known" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fps", [0.0, -30.0, np.nan, np.inf])
+def test_a_rate_that_is_none_is_refused(run, tmp_path, fps):
+    with pytest.raises(ValueError, match="--fps: wanted frames a second"):
+        compare(run, tmp_path / "out", "smooth", fps=fps)
 
 
 def test_settings_of_tracks_follow_their_rate():

@@ -84,8 +84,8 @@ def warnings(answer: Answer) -> Iterator[str]:
     if row is None or answer.careful is not None or answer.gated or harmed(row) <= FEW:
         return
     yield (
-        f"To harm fewer: this table again with --methods {row['method']} --max-harm {FEW:g} and another --out "
-        "refines only those for whom a gain is to be expected."
+        f"To harm fewer: this table again with --methods {row['method']} --max-harm {FEW:g}, validation people (--val) "
+        "and another --out refines only those for whom a gain is to be expected."
     )
 
 

@@ -96,6 +96,8 @@ def _out(run: config.Run, asked: Asked) -> Path:
 
 
 def _kit(run: config.Run, asked: Asked, loop: config.Run, test: people.Crowd) -> Kit:
+    if not 0.0 < asked.fps < float("inf"):
+        raise ValueError(f"--fps: wanted frames a second, more than 0, got {asked.fps}")
     head = records.take(test.people.annotations, slice(0, 0))
     workdir = Path("runs") / run.name
     kit = loading.load(run, loop, workdir, head, use=test.use, tuning=asked.tune, seed=asked.seed)

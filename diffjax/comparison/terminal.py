@@ -41,9 +41,12 @@ def width(
 
 
 def _names(entry: Method, kit: Kit, test: people.Crowd) -> list[str]:
-    kinds = method.kinds_for(entry, test) if not entry.parts else []
-    told = [entry.told(one) for kind in kinds for one in entry.grid(kit, kind)]
-    return [entry.name, *(f"{entry.name}, {words}" for words in told if words)]
+    names = [entry.name]
+    for kind in method.kinds_for(entry, test):
+        name = entry.name + ", ORACLE" * method.is_truth(kind, test.people)
+        told = (entry.told(one) for one in entry.grid(kit, kind))
+        names += [f"{name}, {words}" if words else name for words in told]
+    return names
 
 
 def line(row: dict[str, Any], width: int) -> str:

@@ -68,9 +68,9 @@ def expect(told: Calibration, signals: Mapping[str, Numbers]) -> Worth:
 def way(told: Calibration, worth: Worth, max_harm: float) -> Numbers:
     """How far of the way to the fit each goes so that at most this share of all people is harmed.
 
-    Whoever is expected to gain more than a margin goes as far as the others; the rest stay where they are. Margin and
-    way are those that kept the promise on the people of the calibration at the largest mean gain, each judged by models
-    that did not see their sequence.
+    Whoever is expected to gain more than a margin goes as far as the others; the rest stay where they are. The margin
+    is the smallest that kept the promise on the people of the calibration, the way the one with the largest mean gain
+    there, each judged by models that did not see their sequence.
     """
     expected = told.held_out_gain, told.change_mm, told.shares
     chosen = gates.choose_gate(*expected, max_harm, evaluate.HARM_MM)

@@ -69,7 +69,8 @@ class Fit:
             require(0 <= value < float("inf"), f"fit.{name}", "0 or more", value)
         for name in ("smooth_before", "smooth_after"):
             value = getattr(self, name)
-            require(value == 0 or value % 2 == 1, f"fit.{name}", "0 or an odd number", value)
+            odd = value > 0 and value % 2 == 1
+            require(value == 0 or odd, f"fit.{name}", "0 or an odd number", value)
 
 
 def relative_fit(strength: float, rounds: int, **changes: Any) -> Fit:

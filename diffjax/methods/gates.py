@@ -69,10 +69,11 @@ def choose_gate(
     max_harm: float,
     harm: float,
 ) -> Gate:
-    """The margin and the share of the way by which the error falls most, of those that harm at most so many.
+    """The share of the way by which the error falls most, each with the smallest margin that harms at most so many.
 
     gain: what is expected; change: by how much the error rises at each share of the way, harm where it is by more than
-    `harm`. A shorter way harms fewer, so that more people may go it.
+    `harm`. A shorter way harms fewer, so that more people may go it. Nobody goes (margin inf) where the mean error
+    rises at every share.
     """
     change = np.asarray(change, np.float64)
     margins = [choose_margin(gain, column > harm, max_harm) for column in change.T]
@@ -81,4 +82,6 @@ def choose_gate(
         for margin, column in zip(margins, change.T)
     ]
     best = int(np.argmin(means))
+    if means[best] > 0:
+        return Gate(float("inf"), float(shares[best]))
     return Gate(margins[best], float(shares[best]))

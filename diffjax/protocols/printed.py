@@ -67,7 +67,7 @@ def groups(means: dict[str, dict[str, float]], by: str) -> Iterator[str]:
     """A line a group (action or sequence), a column a metric."""
     titles = list(means)
     names = sorted({name for column in means.values() for name in column})
-    width = max(36, *(len(name) + 1 for name in names), 0)
+    width = max([36, *(len(name) + 1 for name in names)])
     yield f"{by:<{width}}" + "".join(f"{title:>14}" for title in titles)
     for name in names:
         cells = (_number(means[title].get(name, float("nan"))) for title in titles)
