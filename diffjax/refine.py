@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from diffjax import annotate, body, config, devices, fitting, refine_groups, simulate
-from diffjax.confidence import files, modes
+from diffjax.confidence import files, judging, modes
 from diffjax.data import checks, jobs, records, shards
 from diffjax.pose import Refined
 from diffjax.sequences import refining
@@ -77,6 +77,7 @@ def refine_file(
         return ""
     notes = jobs.notes(job)
     _join(job, out, source, notes)
+    refine_groups.beside(out).unlink(missing_ok=True)  # It told of a set that was there before.
     ms = 1e3 * sum(note["seconds"] for note in notes) / source.count
     return f"{out}: {describe(notes, kind)}, {ms:.2f} ms a person"
 
@@ -129,16 +130,34 @@ def _refine_groups(
     said = ""
     if seen.any():
         px = (quality[f"reprojection_px_{when}"][seen].mean() for when in ("before", "after"))
-        said = f"{' -> '.join(f'{error:.1f}' for error in px)} px of reprojection as the loop saw it ({mode.name}), "
+        said = f"{' -> '.join(f'{error:.1f}' for error in px)} px of reprojection as the fit saw it ({mode.name}), "
     ms = 1e3 * seconds / source.count
     last = (
         f"{out}: {said}{source.count} people, {source.count - refined} as they came, {ms:.2f} ms a person; "
         f"the quality of each is in {beside}"
     )
     hint = refine_groups.hint(people, mode.use, run.scorehmr.use)
-    return "\n".join(
-        [*lines, last, *([f"{out} was there before: replaced"] if there else []), *hint]
-    )
+    replaced = [f"{out} was there before: replaced"] if there else []
+    return "\n".join([*lines, last, *_expectations(mode, quality), *replaced, *hint])
+
+
+def _expectations(mode: modes.Mode, quality: dict[str, np.ndarray]) -> list[str]:
+    """What a calibration says of everybody, and whether it may be believed."""
+    if mode.calibration is None:
+        return []
+    after, share = quality["expected_pa_mpjpe_mm"], quality["refined"]
+    before = after + share * quality["expected_gain_mm"]
+    went = share[share > 0]
+    far = f"{len(went)} people went {went.mean() if len(went) else 0:.1f} of the way to the fit"
+    said = [f"expected PA-MPJPE: {before.mean():.1f} -> {after.mean():.1f} mm; {far}"]
+    strange = judging.unlike(mode.calibration, quality)
+    if strange:
+        said.append(
+            f"Warning: these people are unlike those of the calibration ({', '.join(strange[:3])}): neither what is "
+            "expected nor a limit of harm holds for them. Make a calibration of your estimator's people: "
+            "scripts/evaluate.py --data WITH_TRUTH.npz --val OTHERS.npz --quality cheap"
+        )
+    return said
 
 
 def _check_out(data: str, out: Path) -> None:

@@ -87,15 +87,20 @@ def gather(
     return dataclasses.replace(people, **fields), quality, seconds
 
 
+def beside(out: Path) -> Path:
+    """Where the quality of a set's rows is."""
+    return out.with_name(f"{out.stem}_quality.npz")
+
+
 def save(out: Path, better: records.AnnotationSet, quality: dict[str, np.ndarray]) -> Path:
     """Writes the set and, beside it, the quality of every row."""
-    beside = out.with_name(f"{out.stem}_quality.npz")
-    records.save_arrays(beside, quality)  # First: the set is what says that all is done.
+    told = beside(out)
+    records.save_arrays(told, quality)  # First: the set is what says that all is done.
     if out.suffix:
         records.write(out, better)
     else:
         records.write_shards(out, better)
-    return beside
+    return told
 
 
 def table(

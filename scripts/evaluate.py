@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         calibrate: tuple[str, ...] = (),
         score: Path | None = None,
         audit: Path | None = None,
+        before: Path | None = None,
         scorehmr_config: Path | None = None,
         scorehmr_prior: str = "",
         config_file: Annotated[Path, tyro.conf.arg(name="config")] = file,
@@ -79,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             score: Instead: this refined set alone, without running a method, against the truth in `data`
                 (default: in itself).
             audit: Instead: a report on this annotation set, without truth.
+            before: Of --audit: the same rows before they were refined, drawn beside and compared.
             scorehmr_config: Of ScoreHMR's prior and settings (default: scorehmr_NAME.py beside the config,
                 or configs/scorehmr_demo.py).
             scorehmr_prior: Another prior for it.
@@ -86,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             run: Of these fields guided.*, scorehmr.*, search.*, parts.* and data.* matter here.
         """
         if audit is not None:
-            comparison.audit(run, audit, out)
+            comparison.audit(run, audit, out, before)
             return
         asked = comparison.Asked(
             data, val, methods, use, limit, val_limit, tune, seed, out, overwrite,

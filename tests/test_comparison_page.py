@@ -188,6 +188,21 @@ def test_the_answer_is_the_best_row_that_has_a_command_and_saw_no_truth():
         assert line in shown
 
 
+def test_who_leans_on_the_estimator_judged_here_has_one_beside_that_does_not():
+    errors = row("combined", 40.0, "detections", command="combined")
+    other = row("scorehmr", 45.0, "detections", command="scorehmr")
+    answer, said = weighed(errors, other)
+    assert answer.row is errors
+    assert answer.foreign is other
+    assert "another estimator's estimates" in said
+    assert other["command"] in said
+    assert other["command"] in read(page.page(result(ESTIMATE, errors, other)))
+    answer, said = weighed(other, row("fast", 50.0, "detections"))
+    assert answer.row is other
+    assert answer.foreign is None
+    assert "another estimator's estimates" not in said
+
+
 def weighed(*rows):
     """The answer for detections."""
     (answer,) = answers.answers([ESTIMATE, *rows])

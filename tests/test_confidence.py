@@ -199,6 +199,15 @@ def calibrated(seed=0, count=600):
     return told, signals, after + gain, after
 
 
+def test_people_of_another_kind_are_told_from_a_second_draw():
+    told, signals, *_ = calibrated()
+    assert judging.unlike(told, signals) == ()
+    assert judging.unlike(told, {name: x[:3] for name, x in signals.items()}) == ()
+    name = told.error.scale.names[0]
+    strange = signals | {name: 1e6 * (1.0 + np.abs(signals[name]))}
+    assert judging.unlike(told, strange) == (name,)
+
+
 @pytest.mark.parametrize("max_harm", [0.0, 0.02, 0.05, 0.2, 1.0])
 def test_no_more_of_the_people_behind_it_are_harmed_than_promised(max_harm):
     told, *_ = calibrated()

@@ -222,6 +222,19 @@ def test_coco_results_have_scores_and_names_only_with_their_images(tmp_path, coc
     assert len(fields["image"]) == ROWS - 1
 
 
+def test_coco_results_are_joined_by_the_images_that_the_refusal_asks_for(
+    tmp_path, coco_file, capsys
+):
+    source = files.write(tmp_path / "results.json", files.results_content())
+    images = [f"photos/{7 + image:012d}.jpg" for image in files.PEOPLE]
+    hmr = tmp_path / "hmr.npz"
+    records.write_fields(hmr, files.estimates(images, files.boxes()))
+    with pytest.raises(ValueError, match=r"ids for images \(the first is 7\).* --images ANNOT"):
+        coco.convert(source, tmp_path / "out.npz", hmr)
+    coco.convert(source, tmp_path / "out.npz", hmr, images=coco_file)
+    assert f"{ROWS} of {ROWS} people joined" in capsys.readouterr().out
+
+
 def test_coco_detections_that_are_boxes_alone_are_refused(tmp_path):
     box = {"bbox": [277.1, 45.7, 225.1, 333.6], "category_id": 1, "image_id": 785, "score": 0.99}
     path = files.write(tmp_path / "det_AP_H_56.json", [box, box])

@@ -526,6 +526,23 @@ def test_refining_is_told_only_where_it_would_run(tmp_path):
             assert found["command"].endswith(command)
 
 
+@pytest.mark.parametrize("lifted", [True, False])
+def test_videos_are_told_to_be_lifted_only_where_they_are_not(lifted, tmp_path):
+    path = inspected.FORMATS["sequence-set"](tmp_path)
+    with np.load(path) as fields:
+        save(path, **{name: x for name, x in fields.items() if lifted or name != "estimate3d"})
+    found = report.text(facts(path), 100)
+    assert ("scripts/lift.py lifts" in found) != lifted
+    assert ("mind:" in found) != lifted
+
+
+def test_a_set_with_both_kinds_of_2d_has_nothing_to_mind(tmp_path):
+    path = ours(tmp_path / "a.npz", labels2d=inspected.pixels(), labels2d_set="coco17")
+    found = report.text(facts(path), 100)
+    assert "scripts/refine.py" in found
+    assert "mind:" not in found
+
+
 def test_openpose_files_under_other_names_are_not_found_in_folders(tmp_path, monkeypatch):
     folder = inspected.FORMATS["openpose/folder"](tmp_path)
     for i in range(3):

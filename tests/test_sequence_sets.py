@@ -3,11 +3,12 @@
 import dataclasses
 import re
 
+import files_annotations
 import numpy as np
 import pytest
 import sequences
 
-from diffjax.data import filmed, pose_sequences, sequence_checks, sequence_sets
+from diffjax.data import filmed, pose_sequences, records, sequence_checks, sequence_sets
 
 
 def test_what_is_written_comes_back(tmp_path):
@@ -102,6 +103,12 @@ def test_another_file_is_refused(tmp_path):
         sequence_sets.read(tmp_path / "set.npz")
     with pytest.raises(FileNotFoundError, match="make_sequences"):
         sequence_sets.read(tmp_path / "none.npz")
+
+
+def test_an_annotation_set_is_sent_to_its_converter(tmp_path):
+    records.write(tmp_path / "people.npz", files_annotations.annotations())
+    with pytest.raises(ValueError, match=r"people.npz: .*found an annotation set; .* to-sequences"):
+        sequence_sets.read(tmp_path / "people.npz")
 
 
 def test_videos_become_a_set_without_gaps():

@@ -10,6 +10,7 @@ UNJUDGED = (
     "Nobody's 3D truth is known here, so no row is better than another: fewer pixels are not a better pose. "
     "Compare on people whose truth is known."
 )
+FOREIGN = "for another estimator's estimates, whose errors that one does not know"
 
 
 def kept(rows: Sequence[Row]) -> dict[str, Any]:
@@ -54,9 +55,11 @@ def _told(answer: Answer, base: Row) -> Iterator[str]:
 
 def others(answer: Answer) -> Iterator[tuple[str, Row]]:
     """Rows that someone may want instead, and why."""
-    if answer.careful is not None:
+    if answer.foreign is not None:
+        yield FOREIGN, answer.foreign
+    if answer.careful is not None and answer.careful is not answer.foreign:
         yield "to harm fewer", answer.careful
-    if answer.quick is not None and answer.quick is not answer.careful:
+    if answer.quick is not None and answer.quick not in (answer.careful, answer.foreign):
         assert answer.row is not None
         times = answer.row["ms_per_frame"] / max(answer.quick["ms_per_frame"] or 0.0, 0.01)
         yield f"{times:.0f} times as fast", answer.quick

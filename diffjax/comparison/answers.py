@@ -11,6 +11,8 @@ SMALL = 0.05
 """A share of the estimate's error: who gains less may harm no more than `FEW`."""
 NEARLY, TIMES = 0.9, 5.0
 """A quicker row has so much of the best one's gain, and is so many times as fast."""
+LEANING = ("fast", "combined")
+"""Methods that know how the estimator judged here errs."""
 Row = dict[str, Any]
 
 
@@ -27,6 +29,8 @@ class Answer(NamedTuple):
     """The best of those that harm few, or were to harm few, where `row` harms more."""
     quick: Row | None
     """The fastest of those that have nearly its gain, where `row` takes many times as long."""
+    foreign: Row | None
+    """The best of those that do not lean on how the estimator judged here errs, where `row` does."""
     beyond: tuple[Row, ...]
     """Rows that were better still and have no command."""
     gated: bool
@@ -60,6 +64,7 @@ def _answer(kind: str, rows: Sequence[Row]) -> Answer:
         None if best is row else best,
         _least(fewer) if row is not None and harmed(row) > FEW else None,
         None if row is None else _quick(row, sound),
+        _least([r for r in sound if not leans(r)]) if row is not None and leans(row) else None,
         tuple(sorted(beyond, key=lambda r: r["pa_mpjpe_mm"])[:3]),
         any(r.get("max_harm") is not None for r in rows),
     )
@@ -77,6 +82,11 @@ def _quick(row: Row, rows: Sequence[Row]) -> Row | None:
         and (r["ms_per_frame"] or 0.0) * TIMES <= (row["ms_per_frame"] or 0.0)
     ]
     return min(near, key=lambda r: r["ms_per_frame"] or 0.0, default=None)
+
+
+def leans(row: Row) -> bool:
+    """Whether a row knows how the estimator judged here errs; another's estimates may err otherwise."""
+    return any(part in LEANING for part in row["method"].split("+"))
 
 
 def doubt(row: Row) -> str:

@@ -200,9 +200,9 @@ def score(run: config.Run, asked: Asked, refined: Path) -> None:
     scoring.score(run, refined, asked.data, asked.protocol, asked.bodies, asked.out)
 
 
-def audit(run: config.Run, path: Path, out: Path | None) -> None:
+def audit(run: config.Run, path: Path, out: Path | None, before: Path | None = None) -> None:
     """A report on a set, without truth."""
     from diffjax import audit as audits  # Not needed for the table.
 
     out = out or Path("runs") / run.name / "audit"
-    audits.audit_file(path, out, body_path=run.data.body)
+    audits.audit_file(path, out, before=before, body_path=run.data.body)

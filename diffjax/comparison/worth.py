@@ -142,8 +142,11 @@ def save(worth: Worth, out: Path, name: str) -> str:
 def lines(row: dict[str, Any]) -> Iterator[str]:
     """The quality of a row, as the terminal shows it."""
     if row.get("gain_kept") is not None:
+        kept = f"keeps {100 * row['gain_kept']:.0f} % of the mean gain"
+        if row["gain_kept"] < 0:
+            kept = "its mean gain has the opposite sign of the one without a gate"
         yield (
-            f"    keeps {100 * row['gain_kept']:.0f} % of the mean gain; {100 * row['harmed']:.1f} % harmed; "
+            f"    {kept}; {100 * row['harmed']:.1f} % harmed, {100 * row['max_harm']:.0f} % aimed at; "
             f"{100 * row['refined']:.0f} % of the people go {100 * row['way']:.0f} % of the way to the fit"
         )
     q = row.get("quality")

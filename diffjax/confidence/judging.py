@@ -14,6 +14,8 @@ from diffjax.methods import gates, map_fit
 Numbers = Float[np.ndarray, " people"]
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 """Of the way from the estimate to the fit: how far a gate may let people go."""
+UNLIKE = 2.0
+"""Standard deviations: sets of the calibration's kind had medians within 0.8, another estimator's people up to 13."""
 
 
 class Worth(NamedTuple):
@@ -77,6 +79,17 @@ def way(told: Calibration, worth: Worth, max_harm: float) -> Numbers:
     score = worth.gain_score
     goes = np.asarray(gates.gate(score, np.zeros_like(score), chosen.margin))
     return np.where(goes, chosen.share, 0.0)
+
+
+def unlike(told: Calibration, signals: Mapping[str, Numbers]) -> tuple[str, ...]:
+    """Signals by which these people are not of the calibration's kind, the worst first: see `UNLIKE`.
+
+    Their median is compared; of few people it may be further off.
+    """
+    scale = told.error.scale
+    away = np.abs(np.median(calibration.standardised(scale, signals), 0))
+    limit = UNLIKE + 3.0 / np.sqrt(max(len(next(iter(signals.values()))), 1))
+    return tuple(scale.names[i] for i in np.argsort(-away) if away[i] > limit)
 
 
 def quality(worth: Worth, before_mm: Numbers, after_mm: Numbers) -> dict[str, Any]:

@@ -172,6 +172,7 @@ def _choose(
         if allow_mismatch and len(match.rows):
             return match
     lacking = _lacking(estimates, evidence, estimates_name, evidence_name, again)
+    lacking += _nameless(estimates, evidence, evidence_name)
     where = "" if again in lacking else f", options of: {again}"
     counts = f"{overlap.count(estimates)} people there and {overlap.count(evidence)} here"
     known = f"{_known(estimates)} there and {_known(evidence)} here"
@@ -198,6 +199,20 @@ def _lacking(
     return (
         f"the {what} ({name}) {verb} no image or bbox_px; give them (generic --fields image=... "
         f"bbox_px=...){_by_row(estimates, evidence, again)}; "
+    )
+
+
+def _nameless(estimates: dict[str, Any], evidence: dict[str, Any], where: str) -> str:
+    """What gives names to images that the evidence knows by COCO's ids alone."""
+    if "image" not in estimates or "image" not in evidence:
+        return ""
+    ids = set(evidence["image"].tolist())
+    names = {Path(name).stem for name in estimates["image"].tolist()}
+    if ids & names or not all(name.isdigit() for name in ids):
+        return ""
+    return (
+        f"{where} has ids for images (the first is {evidence['image'][0]}); those of a detector's results "
+        "get their names by coco --images ANNOTATIONS.json, the annotation file they ran on; else "
     )
 
 

@@ -38,6 +38,13 @@ def refuse(where: str, field: str, wanted: str, found: object, step: str) -> Non
     raise ValueError(f"{where}: field {field}: wanted {wanted}, found {found}; {step}")
 
 
+def refuse_annotations(arrays: dict[str, Any], where: str) -> None:
+    """ValueError for an annotation set: its tracks have to become sequences first."""
+    if "pred_pose" in arrays:
+        step = "scripts/convert.py to-sequences makes a sequence set of its tracks"
+        refuse(where, "pred_pose", "a sequence set", "an annotation set", step)
+
+
 def with_normalised(arrays: dict[str, Any], where: str) -> dict[str, Any]:
     """`poses2d` in place of `keypoints2d` (x, y in pixels, confidence), their set and `image_size_px`."""
     pixels = "keypoints2d", "keypoints2d_set", "image_size_px"

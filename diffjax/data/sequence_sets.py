@@ -83,6 +83,7 @@ def read(path: str | Path, gaps: windows.Gaps = "refuse") -> SequenceSet:
 def from_arrays(arrays: dict[str, Any], where: str, gaps: windows.Gaps = "refuse") -> SequenceSet:
     """A checked set from fields by name."""
     arrays = {k: str(np.asarray(v)) if k.endswith("_set") else v for k, v in arrays.items()}
+    sequence_checks.refuse_annotations(arrays, where)
     arrays = sequence_checks.with_normalised(arrays, where)
     sequence_checks.check(arrays, where)
     sizes = [len(rows) for rows in _tracks(arrays, where)]

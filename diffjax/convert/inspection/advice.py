@@ -53,6 +53,10 @@ def _set(look: recognise.Look, row: formats.Format, values: dict[str, Any]) -> t
     return row.command + values.get("options", ""), row.note
 
 
+def _videos(look: recognise.Look, row: formats.Format, values: dict[str, Any]) -> tuple[str, str]:
+    return row.command, "" if "estimate3d" in look.fields else row.note
+
+
 def _motion(look: recognise.Look, row: formats.Format, values: dict[str, Any]) -> tuple[str, str]:
     """Motion has its vertical axis named, which can be y or z."""
     up: dict[str, float] = values.get("up", {})
@@ -136,6 +140,7 @@ def _body(look: recognise.Look, row: formats.Format, values: dict[str, Any]) -> 
 _CHOICES = {
     "annotation-set": _set,
     "evidence": _set,
+    "sequence-set": _videos,
     "amass": _motion,
     "openpose": _people_of_openpose,
     "coco": _people_of_coco,

@@ -120,7 +120,7 @@ def _nearest(found: dict[str, Any], width: int) -> list[str]:
 
 def _end(found: dict[str, Any], width: int) -> list[str]:
     """What to do with it."""
-    said = f"mind: {found['note']}" if found["command"] else found["note"]
+    said = f"mind: {found['note']}" if found["command"] and found["note"] else found["note"]
     note = textwrap.wrap(said, width, break_long_words=False, break_on_hyphens=False)
     if found["format"] is None:
         return textwrap.wrap(
