@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # What a shell runs behind ignores it.
     pretend()
     people, wait = annotate.refine_people, float(os.environ.get("CHEAP_WAIT", "0"))
 
