@@ -47,7 +47,7 @@ def test_joints_that_do_not_move_turn_nothing_and_a_turned_body_turns_whole(rng)
 
 
 def test_smplfitter_reads_our_body(toy_body):
-    pytest.importorskip("smplfitter", reason="a peer of the extra `bench`")
+    pytest.importorskip("smplfitter", reason="a peer, of the extras `dev` and `bench`")
     theirs = peer._fitter(toy_body).body_model
     person = tiny.person((2,), np.random.default_rng(0))
     ours = body.pose_body(toy_body, person.rotations, person.betas)
@@ -57,7 +57,7 @@ def test_smplfitter_reads_our_body(toy_body):
 
 
 def test_smplfitter_comes_nearer_to_the_joints_that_were_seen():
-    pytest.importorskip("smplfitter", reason="a peer of the extra `bench`")
+    pytest.importorskip("smplfitter", reason="a peer, of the extras `dev` and `bench`")
     file = config.ROOT / "converted_weights" / "open_body.npz"
     model = body.load_body(file)
     space = body.fold_keypoints(model, body.load_regressor(file, "h36m14"))

@@ -87,7 +87,7 @@ def test_a_corrected_inversion_is_undone_in_every_dimension():
     """The embedded prior at the original's stride, on poses of others than it learned from."""
     prior, layout = annotate.load_prior("converted_weights/demo_scorehmr.npz", None)[:2]
     turns = rotations.matrix_from_axis_angle(
-        0.2 * jax.random.normal(jax.random.key(0), (32, 24, 3))
+        0.3 * jax.random.normal(jax.random.key(0), (32, 24, 3))
     )
     people = pose.Pose(turns, jnp.zeros((32, 10)))
     x = pose.standardise(prior.normaliser, pose.vector_from_pose(people, layout))
@@ -101,7 +101,7 @@ def test_a_corrected_inversion_is_undone_in_every_dimension():
         return jnp.abs((back - x) * prior.normaliser.std)
 
     assert error(x, 0).max() > 1e-3
-    assert error(x, 3).max() < 1e-3
+    assert error(x, 5).max() < 1e-3
 
 
 def test_a_frozen_step_is_gradient_descent_on_the_denoised_pose(problem):
