@@ -6,9 +6,9 @@
     python scripts/refine.py --config configs/d3prefiner_h36m_243.py
 
 The longer of the paper's two windows; all else is as in `d3prefiner_h36m.py`. Activations are computed again for the
-gradient, products are of bfloat16, and 16 windows go through at a time: batches of 128 take 16 GB (see
-`denoisers/sequence.py`; with more memory, raise `--sequence.at-once`). On a recent NVIDIA GPU, also try
-`--sequence.attention cudnn`.
+gradient, products are of bfloat16, and 16 windows go through at a time: batches of 128 take 16 GB on
+a CPU and, by the account of XLA's compiler for an H100, 2 GB (all at once, `--sequence.at-once 128`: 14 GB; see
+`denoisers/sequence.py`). On a recent NVIDIA GPU, also try `--sequence.attention cudnn`.
 """
 
 from diffjax import config

@@ -156,7 +156,7 @@ def _check(path, arrays: dict[str, np.ndarray]) -> None:
         if name in wanted and arrays[name].shape != wanted[name]:
             raise ValueError(
                 f"{path}: field {name}: wanted shape {wanted[name]}, found {arrays[name].shape}; "
-                "only 24-joint SMPL bodies are supported"
+                "SMPL-H and SMPL-X become bodies of 24 joints by `python scripts/convert.py smpl`"
             )
         if not np.isfinite(arrays[name]).all():
             raise ValueError(
@@ -181,7 +181,7 @@ def load_body(path: str | pathlib.Path, betas: int = 10) -> BodyModel:
     parents = (-1, *(int(p) for p in parents[1:]))
     if parents != skeleton.SMPL_PARENTS:
         raise ValueError(
-            f"{path}: field kintree_table: wanted SMPL's tree, found {parents}; SMPL-H/X are not supported"
+            f"{path}: field kintree_table: wanted SMPL's tree, found {parents}; is it another body?"
         )
     return body_from_arrays(
         arrays["v_template"],

@@ -14,32 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from diffjax import devices
+from diffjax import devices, progress
 
 Value = TypeVar("Value")
-
-_BAR = (
-    "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total_fmt}{unit} "
-    "[{elapsed}<{remaining}, {rate_noinv_fmt}]"
-)
-
-
-def progress(total: int, label: str, done: int = 0, what: str = "people") -> Any:
-    """A bar over people (or `what` is counted), with so many a second and the time left.
-
-    Silent in all processes but the first.
-    """
-    bar = tqdm(
-        total=total,
-        initial=done,
-        desc=label,
-        unit=f" {what}",
-        bar_format=_BAR,
-        leave=False,
-        mininterval=0.5,
-        disable=not devices.is_first(),
-    )
-    return bar
 
 
 def in_chunks(
@@ -57,12 +34,12 @@ def in_chunks(
     with the first rows. Where there is no memory for that, half as many, said on stderr.
 
     Args:
-      bar: of `progress`; one of its own where there is none. False for silence.
+      bar: of `progress.over`; one of its own where there is none. False for silence.
       part: of the bar's people that a row counts for, where a person comes by several times.
     """
     count = len(jax.tree.leaves(batch)[0])
     if bar is None:
-        with progress(count, label) as own:
+        with progress.over(count, label) as own:
             return in_chunks(function, batch, *shared, size=size, label=label, bar=own)
     own, results, seconds, first = jax.local_devices(), [], 0.0, 0
     everywhere = [jax.device_put(shared, device) for device in own]

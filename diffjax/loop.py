@@ -14,10 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tqdm
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from diffjax import config, feed, losses
+from diffjax import config, feed, losses, progress
 
 
 class State(NamedTuple):
@@ -127,8 +126,8 @@ def run_steps(
     state = jax.tree.map(jnp.copy, state)
     best = Best(state.ema[0]) if best is None else best
     total, since, stacks = None, step, feed.Feed(settings, examples, batches)
-    bar = tqdm.tqdm(total=settings.steps, initial=step, unit="step", desc=run.name)
-    with bar, _asked_to_stop() as stop:
+    pace = progress.steps(settings.steps, run.name, done=step, lines=10)
+    with pace as show, _asked_to_stop() as stop:
         stacks.prepare(step)
         while step < settings.steps:
             count, position = stacks.count, stacks.position
@@ -137,14 +136,14 @@ def run_steps(
             step += count
             stacks.prepare(step, terms.loss)
             _refuse_nan(terms, step, workdir)
-            bar.update(count)
+            show(step)
             if step % settings.log_every == 0 or step == settings.steps:
                 means = {k: float(v) / (step - since) for k, v in total._asdict().items()}
                 means["waiting"] = stacks.waiting()
                 values = report(state.params, state.ema[0])
                 log.write(step, means | values)
                 best = work.better(step, state, values, best)
-                bar.set_postfix(loss=f"{means['loss']:.4f}", waiting=f"{means['waiting']:.1%}")
+                show(step, f"loss={means['loss']:.4f}, waiting={means['waiting']:.1%}")
                 total, since = None, step
             if step % settings.save_every == 0 or step == settings.steps or stop.is_set():
                 work.save(state, best, position)

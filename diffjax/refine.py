@@ -7,9 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from diffjax import annotate, body, config, devices, fitting, refine_groups, simulate
+from diffjax import (
+    annotate,
+    body,
+    config,
+    devices,
+    fitting,
+    refine_groups,
+    simulate,
+    smoothing,
+)
 from diffjax.confidence import files, judging, modes
 from diffjax.data import checks, jobs, records, shards
+from diffjax.fitting import rates
 from diffjax.pose import Refined
 from diffjax.sequences import refining
 
@@ -28,6 +38,7 @@ def refine_file(
     rows: int | None = None,
     quality_from: Path | None = None,
     max_harm: float | None = None,
+    fps: float = smoothing.RATE,
 ) -> str:
     """Writes the set `data` with its estimates refined; says what the evidence thinks of them.
 
@@ -44,6 +55,7 @@ def refine_file(
       quality_from: a calibration; then the file NAME_quality.npz beside the output says what to expect of each row.
       max_harm: leaves those alone of whom too little is expected, and takes the others as far to their fit as pays, so
         that at most this share gets worse.
+      fps: frames a second of tracks: the run's settings of them are meant at 30.
     """
     if max_harm is not None and quality_from is None:
         raise ValueError(
@@ -57,6 +69,8 @@ def refine_file(
                 "choose another --mode"
             )
         return refining.refine_file(run, data, out, workdir)
+    video = rates.at_rate(run.scorehmr.video, fps)
+    run = dataclasses.replace(run, scorehmr=dataclasses.replace(run.scorehmr, video=video))
     _check_out(data, out)
     source = open_set(run, data)
     kind, mode = kind or _first_kind(source.head, data), mode or run.mode

@@ -12,7 +12,7 @@ from diffjax import annotate, body, choosing, config, contest, evaluate, plots
 from diffjax.data import jobs, records, shards
 from diffjax.pose import Pose
 
-NAME = "sweep.json"
+NAME, TABLE = "sweep.json", "sweep.txt"
 _QUANTITY = {
     "pa_mpjpe": ("PA-MPJPE", "mm"),
     "mpjpe": ("MPJPE", "mm"),
@@ -68,14 +68,20 @@ def _quantity(solid: bool, error: str) -> tuple[str, str]:
 
 
 def write(
-    workdir: Path, run: config.Run, result: contest.Result, summaries: Any, seconds: float
+    workdir: Path,
+    run: config.Run,
+    result: contest.Result,
+    summaries: Any,
+    table: str,
+    seconds: float,
 ) -> None:
-    """sweep.json and sweep.npz."""
+    """sweep.txt, sweep.json and sweep.npz."""
     facts = {
         "run": dataclasses.asdict(run), "device": str(jax.local_devices()[0]),
         "devices": jax.device_count(), "seconds": seconds, "rows": summaries,
     }  # fmt: skip
     workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / TABLE).write_text(f"{table}\n", encoding="utf-8")
     jobs.write_json(workdir / NAME, without_nan(facts))
     records.save_arrays(workdir / "sweep.npz", result.arrays)
 

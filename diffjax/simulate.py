@@ -13,14 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax import body, metrics, pose, skeleton
+from diffjax import body, metrics, pose, progress, skeleton
 from diffjax.data import in_time, moments, motion, records, sightings, splits, synthetic
 from diffjax.frontends import keypoint_hmr
 from diffjax.methods import map_fit
 
 _ROWS = 512
 """Rows a dispatch."""
-Report = Callable[[str], None]
 
 
 class Estimates(NamedTuple):
@@ -120,20 +119,18 @@ def fold_of_subjects(subject: np.ndarray, folds: int) -> np.ndarray:
     return np.array([rank[name] for name in subject])
 
 
-def _train(
-    seed, scene, frames: moments.Frames, rows: np.ndarray, steps: int, report: Report, name: str
-):
+def _train(seed, scene, frames: moments.Frames, rows: np.ndarray, steps: int, name: str):
     """A frontend of some rows. `rows` is padded by repetition: all folds share one compilation."""
-    report(f"{name}: training on {len(rows)} poses")
-    return keypoint_hmr.train(
-        jax.random.key(seed),
-        scene.coco,
-        jnp.asarray(frames.rotations),
-        jnp.asarray(np.resize(rows, len(frames.frame))),
-        draw=_draw(float(scene.eyesight)),
-        steps=steps,
-        report=lambda step, value: report(f"{name}: step {step}/{steps}, loss {value:.4f}"),
-    )
+    with progress.steps(steps, f"{name}, {len(rows)} poses") as show:
+        return keypoint_hmr.train(
+            jax.random.key(seed),
+            scene.coco,
+            jnp.asarray(frames.rotations),
+            jnp.asarray(np.resize(rows, len(frames.frame))),
+            draw=_draw(float(scene.eyesight)),
+            steps=steps,
+            report=lambda step, value: show(step, f"loss {value:.4f}"),
+        )
 
 
 @functools.cache
@@ -150,11 +147,10 @@ def cross_fitted(
     folds: int = 4,
     views: int = 3,
     steps: int = 2000,
-    report: Report = lambda line: None,
 ) -> records.AnnotationSet:
     """`views` estimates of every frame, each by a frontend that never saw the frame's subject."""
     sets = []
-    trained = fold_frontends(seed, frames, scene, folds=folds, steps=steps, report=report)
+    trained = fold_frontends(seed, frames, scene, folds=folds, steps=steps)
     for i, (rows, params) in enumerate(trained):
         repeated = moments.joined([moments.take(frames, rows)] * views)
         sets.append(annotate(seed + 1000 + i, repeated, params, scene))
@@ -168,13 +164,12 @@ def fold_frontends(
     *,
     folds: int = 4,
     steps: int = 2000,
-    report: Report = lambda line: None,
 ) -> Iterator[tuple[np.ndarray, Any]]:
     """The rows of each fold, and a frontend that never saw their subjects."""
     fold = fold_of_subjects(frames.subject, folds)
     for i in range(fold.max() + 1):
         name = f"frontend {i + 1} of {fold.max() + 1}, cross-fitted"
-        params = _train(seed + i + 1, scene, frames, np.flatnonzero(fold != i), steps, report, name)
+        params = _train(seed + i + 1, scene, frames, np.flatnonzero(fold != i), steps, name)
         yield np.flatnonzero(fold == i), params
 
 
@@ -186,13 +181,12 @@ def make_estimates(
     seed: int = 0,
     views: int = 3,
     steps: int = 2000,
-    report: Report = lambda line: None,
 ) -> Estimates:
     """Estimates of training people, cross-fitted by subject, and one more frontend of them all."""
     frames = moments.with_mirrors(moments.gather(clips, sampling.train_every))
-    train = cross_fitted(seed, frames, scene, views=views, steps=steps, report=report)
+    train = cross_fitted(seed, frames, scene, views=views, steps=steps)
     everyone = np.arange(len(frames.frame))
-    params = _train(seed, scene, frames, everyone, steps, report, "frontend of val and test")
+    params = _train(seed, scene, frames, everyone, steps, "frontend of val and test")
     return Estimates(train, map_fit.residual_covariance(*_poses(train)), params)
 
 

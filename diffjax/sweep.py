@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import shlex
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -92,8 +93,8 @@ def sweep(
 ) -> list[dict[str, Any]]:
     """Runs every row on the test set of a run, prints the table, and writes table, curves and pictures.
 
-    Writes sweep.json, sweep.npz, loss_against_step.png and bodies.png into the working directory; while
-    it runs, pieces of about `rows` people below it, from which the same call goes on if it was stopped.
+    Writes sweep.txt (the table), sweep.json, sweep.npz, loss_against_step.png and bodies.png into the working
+    directory; while it runs, pieces of about `rows` people below it, from which the same call goes on if stopped.
     A finished sweep is replaced only with `overwrite`, and only when the new one is whole.
     Of several processes each takes its share of the pieces, and the first one writes and prints.
     """
@@ -115,8 +116,9 @@ def sweep(
     if not devices.is_first():
         return []
     result = contest.result(job)
-    summaries = _print(result, whole, test, run, began)
-    report.write(workdir, run, result, summaries, time.perf_counter() - began)
+    summaries, table = _table(result, whole, test, run, began)
+    print(table, flush=True)
+    report.write(workdir, run, result, summaries, table, time.perf_counter() - began)
     report.draw(workdir, run, parts, test, result)
     jobs.forget(job._replace(directory=workdir / "sweep"))
     return summaries
@@ -126,27 +128,31 @@ def _refuse_finished(workdir: Path, overwrite: bool) -> None:
     file = workdir / report.NAME
     if file.exists() and not overwrite:
         raise ValueError(
-            f"{file}: a finished sweep is there; choose another --workdir, or pass --overwrite"
+            f"{file}: a finished sweep is there{_again(workdir / report.TABLE)}; choose another --workdir, or pass "
+            "--overwrite"
         )
 
 
-def _print(
+def _again(table: Path) -> str:
+    """Where its table is, of sweeps that kept it, and how to see it."""
+    return f", its table in {table} (cat {shlex.quote(str(table))})" if table.exists() else ""
+
+
+def _table(
     result: contest.Result,
     whole: evaluate.Whole,
     test: shards.Source,
     run: config.Run,
     began: float,
-) -> list[dict[str, Any]]:
-    """The table, said and returned."""
+) -> tuple[list[dict[str, Any]], str]:
+    """The rows, and the table as text."""
     base = result.rows[0].scores
     summaries = [evaluate.summary(row, base, whole.groups) for row in result.rows]
     width = evaluate.name_width(summary["name"] for summary in summaries)
-    print(report.head(whole, run.data.test), evaluate.header(width=width), sep="\n", flush=True)
-    for summary in summaries:
-        print(evaluate.line(summary, width), flush=True)
+    lines = [report.head(whole, run.data.test), evaluate.header(width=width)]
+    lines += [evaluate.line(summary, width) for summary in summaries]
     solid, seconds = evaluate.sees_joints(test.head), time.perf_counter() - began
-    print(report.explain(result, solid, run.search.error, seconds), flush=True)
-    return summaries
+    return summaries, "\n".join([*lines, report.explain(result, solid, run.search.error, seconds)])
 
 
 def _fixed_step(val: shards.Source, **common: Any) -> int:

@@ -1,6 +1,6 @@
 """Videos of training people, for refiners of sequences: each estimated by a frontend that never saw its subject."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ from diffjax import simulate
 from diffjax.data import moments, motion, records, splits, synthetic
 
 _ALL = 1 << 30
-Report = Callable[[str], None]
 
 
 def cross_fitted(
@@ -22,14 +21,13 @@ def cross_fitted(
     seed: int = 0,
     steps: int = 2000,
     correlation: float = 0.0,
-    report: Report = lambda line: None,
 ) -> records.AnnotationSet:
     """All windows of the clips, filmed `takes` times, each time by other cameras.
 
     The frontends are those of `simulate.cross_fitted` with this seed.
     """
     frames = moments.with_mirrors(moments.gather(clips, sampling.train_every))
-    trained = simulate.fold_frontends(seed, frames, scene, folds=folds, steps=steps, report=report)
+    trained = simulate.fold_frontends(seed, frames, scene, folds=folds, steps=steps)
     sets = []
     for i, (rows, params) in enumerate(trained):
         windows = _of(moments.windows(clips, _ALL), np.unique(frames.subject[rows]))

@@ -93,25 +93,43 @@ def tune(run: config.Run, workdir: Path) -> dict[str, config.Guidance]:
 
 
 def _tune_kind(parts, problem, kind, start: config.Guidance) -> config.Guidance:
-    best: dict[str, Trial] = {}
+    tried = []
     for trial in trials(parts, problem, kind, start):
-        print(
-            f"{kind:<12}{trial.mode:<10}{_words(trial):<34}"
-            f"{trial.pa_mpjpe_mm:8.2f}{trial.rotation_deg:8.2f}{100 * trial.harmed:6.1f} %",
-            flush=True,
-        )
-        if trial.mode not in best or trial.pa_mpjpe_mm < best[trial.mode].pa_mpjpe_mm:
-            best[trial.mode] = trial
-    return chosen(best, start)
+        print(_line(kind, trial), flush=True)
+        tried.append(trial)
+    best = chosen(tried)
+    for trial in best.values():
+        print(f"{_line(kind, trial)}  chosen", flush=True)
+    return joined(best, start)
 
 
-def chosen(best: dict[str, Trial], start: config.Guidance) -> config.Guidance:
-    """The best trial of each mode in one: each has fields of its own, and the robust scale is that of `guided`."""
+def chosen(tried: Sequence[Trial]) -> dict[str, Trial]:
+    """The best trial of each mode; of `fast` among those with the robust scale of `guided`, which both read."""
+    best: dict[str, Trial] = {}
+    for mode in ("guided", "fast", "combined"):
+        some = [trial for trial in tried if trial.mode == mode]
+        if mode == "fast" and "guided" in best:
+            width = best["guided"].settings.robust_px_share
+            some = [trial for trial in some if trial.settings.robust_px_share == width]
+        if some:
+            best[mode] = min(some, key=lambda trial: trial.pa_mpjpe_mm)
+    return best
+
+
+def joined(best: dict[str, Trial], start: config.Guidance) -> config.Guidance:
+    """The trials of `chosen` in one: each mode reads in it what it was tried with."""
     fields = {"guided": _GUIDED, "fast": ("map_weight",), "combined": _COMBINED}
     found = {
         name: getattr(trial.settings, name) for mode, trial in best.items() for name in fields[mode]
     }
     return dataclasses.replace(start, **found)
+
+
+def _line(kind: annotate.Kind, trial: Trial) -> str:
+    return (
+        f"{kind:<12}{trial.mode:<10}{_words(trial):<34}"
+        f"{trial.pa_mpjpe_mm:8.2f}{trial.rotation_deg:8.2f}{100 * trial.harmed:6.1f} %"
+    )
 
 
 def _words(trial: Trial) -> str:

@@ -9,6 +9,9 @@ import tyro
 
 from diffjax import ablation, annotate, config, devices, refine
 
+_FIRST = ("data.val", "data.test", "data.body", "parts.prior")
+"""What the short help lists of all settings."""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     argv = devices.start(sys.argv[1:] if argv is None else argv)
@@ -42,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         name = f"ablation-{use}{views or ''}-{evidence}.json"
         ablation.run(told, views, seeds, out or workdir / name)
 
-    tyro.cli(command, args=argv, description=__doc__)
+    config.call(command, argv, __doc__ or "", _FIRST)
 
 
 if __name__ == "__main__":

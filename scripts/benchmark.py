@@ -18,6 +18,7 @@ MODULES = (
     "cores",
     "precision",
     "speed",
+    "memory",
     "fused",
 )
 

@@ -10,6 +10,9 @@ import tyro
 from diffjax import config
 from diffjax.sequences import contest
 
+_FIRST = ("data.train", "data.val", "data.test", "train.steps")
+"""What the short help lists of all settings."""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -34,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         """
         contest.contest(run, workdir or Path("runs") / run.name, seeds=seeds, names=names)
 
-    tyro.cli(command, args=argv, description=__doc__)
+    config.call(command, argv, __doc__ or "", _FIRST)
 
 
 if __name__ == "__main__":

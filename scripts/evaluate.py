@@ -13,6 +13,9 @@ from diffjax.comparison import command as comparison
 from diffjax.comparison.method import Tuning
 from diffjax.protocols.table import Name as Protocol
 
+_FIRST = ("data.body", "parts")
+"""What the short help lists of all settings."""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     argv = devices.start(sys.argv[1:] if argv is None else argv)
@@ -101,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         work = comparison.sweep if sweep else comparison.evaluate
         work(run, asked, config_file, scorehmr_config, scorehmr_prior)
 
-    tyro.cli(command, args=argv, description=__doc__)
+    config.call(command, argv, __doc__ or "", _FIRST)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ def lift(
     out: Path,
     bones: float = 0.0,
     gaps: windows.Gaps = "refuse",
+    overwrite: bool = False,
 ) -> None:
     """Writes a sequence set with `estimate3d`; prints its errors where the truth is known.
 
@@ -24,8 +25,9 @@ def lift(
         bones: A share, 0 to 1, of the way to bones of their median length in each video. Where no refiner follows, 0.5
             was best.
         gaps: NaN in the 2D: refused, or filled from the neighbours in the video.
+        overwrite: Replace the file that is at --out.
     """
-    print(lifting.lift_file(data, lifter, out, bones=bones, gaps=gaps))
+    print(lifting.lift_file(data, lifter, out, bones=bones, gaps=gaps, overwrite=overwrite))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import tyro
-from tqdm import tqdm
 
 from diffjax import config, simulate
 from diffjax.data import in_time, moments, records, splits, synthetic
@@ -27,7 +26,7 @@ def make_estimates(
     Args:
         motion: "generated", or a directory with train/, val/ and test/ of AMASS-layout .npz files
             split by subject (the part of a file name before the first "_").
-        out: A new directory.
+        out: A new directory. Of "generated" it takes 150 MB, most of it train.npz.
         body: SMPL-format body with coco17 and h36m17 regressors.
         frontend: A frontend.npz from before: none is trained, and only the sets of val and test are
             written.
@@ -51,7 +50,7 @@ def make_estimates(
     sampling = splits.GENERATED_SAMPLING if generated else splits.Sampling()
     if frontend is None:
         made = simulate.make_estimates(
-            clips.train, scene, sampling, seed=seed, views=views, steps=steps, report=tqdm.write
+            clips.train, scene, sampling, seed=seed, views=views, steps=steps
         )
         params = made.frontend
         _write(out, "train", made.train, scene)
@@ -61,7 +60,8 @@ def make_estimates(
         clips, sampling, params, scene, seed=seed, correlation=correlation
     ):
         _write(out, name, people, scene)
-    print(f"written to {out} in {time.perf_counter() - start:.0f} s")
+    size = _megabytes(*out.iterdir())
+    print(f"written to {out}: {size} MB, in {time.perf_counter() - start:.0f} s")
 
 
 def _refuse_overwriting(out: Path) -> None:
@@ -72,10 +72,15 @@ def _refuse_overwriting(out: Path) -> None:
 
 def _write(out: Path, name: str, people: records.AnnotationSet, scene: synthetic.Scene) -> None:
     """One set, and what is to be said of it."""
-    records.write(out / f"{name}.npz", people)
+    file = out / f"{name}.npz"
+    records.write(file, people)
     errors = simulate.frontend_errors(people, scene)
     text = ", ".join(f"{what} {value:.1f}" for what, value in errors.items())
-    print(f"{name}: {records.count(people)} people, {text}")
+    print(f"{file}: {_megabytes(file)} MB, {records.count(people)} people, {text}", flush=True)
+
+
+def _megabytes(*files: Path) -> str:
+    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f}"
 
 
 if __name__ == "__main__":

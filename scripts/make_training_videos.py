@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import tyro
-from tqdm import tqdm
 
 from diffjax import config, simulate, training_videos
 from diffjax.data import records, splits, synthetic
@@ -46,7 +45,7 @@ def make_training_videos(
     sampling = splits.GENERATED_SAMPLING if generated else splits.Sampling()
     people = training_videos.cross_fitted(
         read(("train",)).train, scene, sampling, takes=takes, folds=folds, seed=seed, steps=steps,
-        correlation=correlation, report=tqdm.write,
+        correlation=correlation,
     )  # fmt: skip
     records.write(out, people)
     errors = simulate.frontend_errors(people, scene)

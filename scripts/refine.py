@@ -9,6 +9,9 @@ import tyro
 
 from diffjax import annotate, config, devices, refine
 
+_FIRST = ("mode", "data.body", "scorehmr.use", "parts")
+"""What the short help lists of all settings."""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     argv = devices.start(sys.argv[1:] if argv is None else argv)
@@ -21,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         workdir: Path | None = None,
         quality_from: Path | None = None,
         max_harm: float | None = None,
+        fps: float = 30.0,
         config_file: Annotated[Path, tyro.conf.arg(name="config")] = file,
         run: config.Fields = config.load(file),  # noqa: B008
     ) -> None:
@@ -44,17 +48,19 @@ def main(argv: Sequence[str] | None = None) -> None:
             max_harm: With a calibration: leave those alone of whom too little gain is expected, and take the others as
                 far to their fit as pays, so that at most this share of all gets worse by more than 1 mm (0.05, say);
                 off by default.
+            fps: Frames a second of tracks: --scorehmr.video.* are meant at 30, and become what lasts as long at
+                these. The commands that evaluate.py --fps prints have that done.
             config_file: A file of configs/; every field below overrides it.
             run: Of these fields mode, guided.*, scorehmr.*, sequence.*, parts.* and data.body matter here.
         """
         target = out or (workdir or Path("runs") / run.name) / "refined.npz"
         source = data or run.data.test
-        more = {"quality_from": quality_from, "max_harm": max_harm}
+        more = {"quality_from": quality_from, "max_harm": max_harm, "fps": fps}
         said = refine.refine_file(run, source, target, kind=evidence, workdir=workdir, **more)
         if devices.is_first():
             print(said)
 
-    tyro.cli(command, args=argv, description=__doc__)
+    config.call(command, argv, __doc__ or "", _FIRST)
 
 
 if __name__ == "__main__":

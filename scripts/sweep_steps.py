@@ -9,6 +9,9 @@ import tyro
 
 from diffjax import config, devices, sweep
 
+_FIRST = ("data.val", "data.test", "data.body", "search.max_step", "search.patience", "parts")
+"""What the short help lists of all settings."""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     argv = devices.start(sys.argv[1:] if argv is None else argv)
@@ -20,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         config_file: Annotated[Path, tyro.conf.arg(name="config")] = file,
         run: config.Fields = config.load(file),  # noqa: B008
     ) -> None:
-        """Prints the table; writes sweep.json, sweep.npz and two pictures.
+        """Prints the table; writes it to sweep.txt, and sweep.json, sweep.npz and two pictures.
 
         Uses every device there is; a stopped sweep goes on with the same command. --distributed: see refine.py --help.
 
@@ -32,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         """
         sweep.sweep(run, workdir or Path("runs") / run.name, overwrite=overwrite)
 
-    tyro.cli(command, args=argv, description=__doc__)
+    config.call(command, argv, __doc__ or "", _FIRST)
 
 
 if __name__ == "__main__":

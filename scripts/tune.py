@@ -2,9 +2,12 @@
 
 from diffjax import config, tune
 
+_FIRST = ("data.val", "data.body", "parts")
+"""What the short help lists of all settings."""
+
 
 def main() -> None:
-    run, workdir = config.parse(description=__doc__ or "")
+    run, workdir = config.parse(description=__doc__ or "", first=_FIRST)
     tune.tune(run, workdir)
 
 

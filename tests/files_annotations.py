@@ -275,30 +275,46 @@ def _generic_pkl(folder: Path) -> made.Case:
 
 # --- bodies and checkpoints ----------------------------------------------------------------------
 
-FINGERS = {20: range(22, 37), 21: range(37, 52)}
 
-
-def smplh_parents() -> np.ndarray:
-    """SMPL-H's: 22 body joints, then five chains of three on each wrist."""
-    parents = list(skeleton.SMPL_PARENTS[:22])
-    for wrist, fingers in FINGERS.items():
-        parents += [wrist if i % 3 == 0 else joint - 1 for i, joint in enumerate(fingers)]
-    return np.array(parents)
+def parents_of(joints: int) -> np.ndarray:
+    """SMPL's 24; SMPL-H's 52 and SMPL-X's 55: 22 of the body, jaw and eyes, five chains of three on each wrist."""
+    if joints == 24:
+        return np.array(skeleton.SMPL_PARENTS)
+    fingers = [np.array([wrist, joint, joint + 1]) for wrist, first in ((20, joints - 30), (21, joints - 15))
+               for joint in range(first, first + 15, 3)]  # fmt: skip
+    return np.concatenate([skeleton.SMPL_PARENTS[:22], [15] * (joints - 52), *fingers])
 
 
 def smpl_arrays(joints: int, verts=60, betas=10, seed=0) -> dict[str, np.ndarray]:
-    """A toy of SMPL (24 joints) or SMPL-H (52), with the dtypes of official files."""
+    """A toy of SMPL (24 joints), SMPL-H (52) or SMPL-X (55), with the dtypes of official files."""
     random = np.random.default_rng(seed)
     skin, regressor = random.random((verts, joints)) ** 8, random.random((joints, verts)) ** 8
-    parents = smplh_parents() if joints == 52 else np.array(skeleton.SMPL_PARENTS)
     return {
         "v_template": random.normal(size=(verts, 3)) * 0.3,
         "shapedirs": random.normal(size=(verts, 3, betas)) * 0.02,
         "posedirs": random.normal(size=(verts, 3, 9 * (joints - 1))) * 0.01,
         "J_regressor": regressor / regressor.sum(1, keepdims=True),
         "weights": skin / skin.sum(1, keepdims=True),
-        "kintree_table": np.array([parents, range(joints)]).astype(np.uint32),
+        "kintree_table": np.array([parents_of(joints), range(joints)]).astype(np.uint32),
         "f": random.integers(0, verts, (20, 3)).astype(np.uint32),
+    }
+
+
+def smplx_besides(verts=60) -> dict[str, np.ndarray]:
+    """What SMPL-X's files hold that a body does not need; some of it objects."""
+    return {
+        "hands_meanl": np.full(45, 0.3),
+        "hands_meanr": np.full(45, 0.3),
+        "hands_componentsl": np.eye(45),
+        "hands_componentsr": np.eye(45),
+        "lmk_faces_idx": np.zeros(51, np.int64),
+        "lmk_bary_coords": np.full((51, 3), 1 / 3),
+        "dynamic_lmk_faces_idx": np.zeros((79, 17), np.int64),
+        "dynamic_lmk_bary_coords": np.full((79, 17, 3), 1 / 3),
+        "vt": np.zeros((verts, 2)),
+        "ft": np.zeros((20, 3), np.uint32),
+        "joint2num": np.array({"Pelvis": 0, "Jaw": 22}, dtype=object),
+        "part2num": np.array({"Head": 15}, dtype=object),
     }
 
 
@@ -321,6 +337,8 @@ def posed(arrays, rotation, betas):
 
 def _body(joints: int, suffix: str, folder: Path) -> made.Case:
     path, arrays = folder / f"model{suffix}", smpl_arrays(joints, verts=12)
+    if joints == 55:
+        arrays |= smplx_besides(12) | {"shapedirs": smpl_arrays(55, 12, betas=20)["shapedirs"]}
     if suffix == ".pkl":
         path.write_bytes(pickle.dumps(arrays | {"bs_type": "lrotmin"}, 2))
     else:
@@ -438,6 +456,8 @@ CASES = {
     "smpl_pkl": functools.partial(_body, 24, ".pkl"),
     "smpl_npz": functools.partial(_body, 24, ".npz"),
     "smplh_npz": functools.partial(_body, 52, ".npz"),
+    "smplx_npz": functools.partial(_body, 55, ".npz"),
+    "smplx_pkl": functools.partial(_body, 55, ".pkl"),
     "diffannot_weights": _diffannot,
     "scorehmr_weights": _scorehmr,
     "stcformer_weights": _stcformer,

@@ -259,6 +259,20 @@ def test_a_defect_is_flagged_where_it_is_and_nowhere_else(run, clean, reason):
     assert all(x["sequence"] == clean.sequence[int(x["row"])] for x in lines)
 
 
+def test_a_row_names_its_photo_where_the_set_does(run, clean):
+    names = np.array([f"walk/{i:06d}.jpg" for i in range(TRACKS * FRAMES)])
+    seen = dataclasses.replace(DEFECTS["betas"][0](clean), image=names)
+    _, out, _ = run(seen, worst=1)
+    with (out / "flags.csv").open() as stream:
+        lines = list(csv.DictReader(stream))
+    assert lines
+    assert all(x["image"] == names[int(x["row"])] for x in lines)
+    assert names[ROW] in (out / "report.html").read_text()
+    _, out, _ = run(dataclasses.replace(seen, image=None))
+    with (out / "flags.csv").open() as stream:
+        assert {x["image"] for x in csv.DictReader(stream)} == {""}
+
+
 def test_every_reason_has_a_test_and_a_bound():
     assert {*DEFECTS, "moved", "worse"} == set(audit.REASONS)
     names = {field.name for field in dataclasses.fields(audit.Bounds)}

@@ -11,7 +11,7 @@ def test_the_authors_way_and_ours_make_the_same_fit(tmp_path):
     figure = body.make_figure(2200)
     regressor = scorehmr.make_regressor(2200)
     setting = scorehmr.make_setting(figure, regressor, 4)
-    keypoints = scorehmr._keypoints(figure, regressor)
+    keypoints = scorehmr.keypoints_of(figure, regressor)
     peer = scorehmr._peer(setting, figure, regressor, tmp_path)
     assert scorehmr._agreement(setting, keypoints, peer).startswith("agrees")
     moved = setting._replace(translation=setting.translation + 0.1)

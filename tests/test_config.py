@@ -1,5 +1,7 @@
 import dataclasses
 import os
+import re
+import subprocess
 import sys
 
 import pytest
@@ -56,6 +58,31 @@ def test_wrong_usage_says_what_was_meant_and_exits_with_2(argv, words, capsys):
     assert stop.value.code == 2
     said = capsys.readouterr()
     assert words in " ".join((said.out + said.err).replace("│", " ").split())
+
+
+def helped(word, capsys, first=("mode", "parts", "guided.labels.rounds")):
+    with pytest.raises(SystemExit) as stop:
+        config.parse(["--config", DEMO, word], "What it does.", first)
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_the_short_help_lists_the_settings_that_are_named_and_the_way_to_all(capsys):
+    short = helped("--help", capsys)
+    assert "What it does." in short
+    assert "--help-all" in short
+    options = set(re.findall(r"--[\w.-]+", short))
+    assert {"--workdir", "--mode", "--parts.prior", "--guided.labels.rounds"} <= options
+    assert not {"--name", "--train.seed", "--guided.labels.start"} & options
+    assert "{None}" not in short
+    assert "The frontend's cross-fitted residuals" in short  # The text below a field.
+
+
+def test_the_whole_help_lists_every_setting(capsys):
+    options = set(re.findall(r"--[\w.-]+", helped("--help-all", capsys)))
+    settings = {f"--train.{f.name.replace('_', '-')}" for f in dataclasses.fields(config.Train)}
+    assert settings <= options
+    assert {"--name", "--guided.labels.start", "--scorehmr.video.velocity"} <= options
 
 
 @pytest.mark.parametrize(
@@ -121,6 +148,16 @@ def test_bad_input_is_one_line_and_an_exit_code(error, code, said, capsys, monke
         config.run_main(main)
     assert stop.value.code == code
     assert capsys.readouterr().err.endswith(said)
+
+
+def test_a_reader_who_has_left_is_not_told_of_it():
+    """As `--help | head -1`: what print has kept back is written while we can still meet the error."""
+    code = "from diffjax import config; config.run_main(lambda: print('seen'))"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_a_bug_is_not_hidden_behind_one_line(monkeypatch):

@@ -114,9 +114,9 @@ def test_spins_extra_joints_and_hmr2s_44(tmp_path, rng):
 
 _BAD_BODIES = {
     "STAR": (lambda a: a.update(posedirs=np.zeros((60, 3, 93))), "STAR's betas live in another"),
-    "SMPL-X": (
-        lambda a: a.update(kintree_table=np.zeros((2, 55))),
-        r"wanted 24 joints of SMPL or 52 of SMPL-H, found shape \(2, 55\)",
+    "MANO": (
+        lambda a: a.update(kintree_table=np.zeros((2, 16))),
+        r"wanted 24 joints of SMPL, 52 of SMPL-H or 55 of SMPL-X, found shape \(2, 16\)",
     ),
     "tree": (lambda a: a["kintree_table"].fill(0), "field kintree_table: wanted SMPL's tree"),
     "faces": (lambda a: a["f"].fill(60), "field f: wanted vertices 0 to 59, found 60"),
@@ -267,7 +267,7 @@ def test_smplh_pickles_of_chumpy_select_nodes_are_read_without_chumpy(tmp_path, 
     assert set(unpickle.SMPL_KEYS) == set(clean)
 
 
-@pytest.mark.parametrize(("joints", "betas"), [(24, 10), (24, 300), (52, 16)])
+@pytest.mark.parametrize(("joints", "betas"), [(24, 10), (24, 300), (52, 16), (55, 20)])
 def test_smplx_poses_the_same_body(tmp_path, rng, capsys, joints, betas):
     arrays = files.smpl_arrays(joints, betas=betas)
     (tmp_path / "m.pkl").write_bytes(pickle.dumps(arrays, 2))

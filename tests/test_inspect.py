@@ -450,12 +450,14 @@ def test_a_converted_body_is_usable_as_it_is(tmp_path):
 
 
 def test_an_official_body_is_not_written_over_and_needs_no_regressor_of_others(tmp_path):
-    for name in ("smpl", "smpl/pickle", "smplh"):
+    for name in ("smpl", "smpl/pickle", "smplh", "smplx"):
         path = inspected.FORMATS[name](tmp_path)
         found = facts(path)
         assert "--regressor" not in found["command"]
         assert shlex.split(found["command"])[-1] != path.name
     assert "--regressor" in facts(inspected.FORMATS["smpl"](tmp_path))["note"]
+    (tmp_path / "SMPL_NEUTRAL.npz").touch()
+    assert facts(path.with_name("SMPL_NEUTRAL.pkl"))["command"].endswith(" SMPL_NEUTRAL_body.npz")
 
 
 _SOLID = np.concatenate([inspected.joints(), np.ones((12, 17, 1))], -1)

@@ -9,6 +9,7 @@ ROOT = pathlib.Path(__file__).parents[1] / "diffjax"
 FLOORS = """
 markup rotations skeleton camera unpickle kinematics skinning segments windows tracks micro_batches raster
 config schedule body metrics devices criss_cross step_embedding
+progress
 pose sampling chunks
 search energies guidance losses denoisers joint_limits smoothing descent
 methods supervision

@@ -15,7 +15,6 @@ from diffjax import annotate, audit, config, refine, rotations
 from diffjax.comparison import (
     advice,
     command,
-    evidence,
     method,
     people,
     plain,
@@ -27,6 +26,7 @@ from diffjax.comparison import (
 )
 from diffjax.comparison.method import Method, Task
 from diffjax.data import records
+from diffjax.fitting import rates
 from diffjax.methods import mixture
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
@@ -499,8 +499,8 @@ def test_a_rate_that_is_none_is_refused(run, tmp_path, fps):
 def test_settings_of_tracks_follow_their_rate():
     """A motion sampled half as often makes steps of twice the length: a fourth of the weight costs as much."""
     fit = config.relative_fit(1.0, 1, velocity=30.0, acceleration=2.0, smooth_before=15)
-    half = evidence.at_rate(fit, 15.0)
-    assert evidence.at_rate(fit, 30.0) == fit
+    half = rates.at_rate(fit, 15.0)
+    assert rates.at_rate(fit, 30.0) == fit
     assert (half.velocity, half.acceleration) == (7.5, 0.125)
     assert (half.smooth_before, half.smooth_after) == (7, 0)
     assert dataclasses.replace(half, velocity=30.0, acceleration=2.0, smooth_before=15) == fit

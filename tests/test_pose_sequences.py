@@ -47,11 +47,33 @@ def test_another_lifters_estimates_come_in_camera_by_camera(tmp_path):
     np.testing.assert_array_equal(found.truth3d, made.truth3d)
     said["S1"]["Walking 1"][2] = said["S1"]["Walking 1"][2][:3]
     np.savez(path, positions_3d=said)
-    with pytest.raises(ValueError, match=r"positions_3d.S1.Walking 1: wanted \(5 or more, 17, 3\)"):
+    with pytest.raises(ValueError, match=r"positions_3d.S1.Walking 1: wanted \(5 to 55, 17, 3\)"):
         h36m_sequences.with_estimates(made, path)
     np.savez(path, positions_3d={"S9": {}})
     with pytest.raises(ValueError, match=r"mixste\.npz: field S1"):
         h36m_sequences.with_estimates(made, path)
+
+
+@pytest.mark.parametrize("rate", [2, 1 / 2])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_another_lifters_estimates_of_another_rate_are_named(rate, stride, tmp_path, monkeypatch):
+    """Of a video of 200 frames, 400 or 100, whether the set has all of its frames or every other one."""
+    positions = files_datasets.h36m_positions
+    monkeypatch.setattr(files_datasets, "h36m_positions", lambda joints: positions(200, joints))
+    paths = files_datasets.write_h36m(tmp_path)
+    videos = h36m_sequences.read_sequences(*paths, subjects=("S9",), stride=stride, say=silent)
+    made = sequence_sets.of_videos(videos, "h36m17_native", "made")
+    frame = np.arange(200)
+    said = {"S9": {"Walking 1": [np.broadcast_to(frame[:, None, None], (200, 17, 3)) * 1e-3] * 4}}
+    said["S9"]["Walking 1"][0] = said["S9"]["Walking 1"][0] + np.arange(17)[:, None] * 1e-2
+    np.savez(tmp_path / "said.npz", positions_3d=said)
+    found = h36m_sequences.with_estimates(made, tmp_path / "said.npz").estimate3d
+    np.testing.assert_allclose(found[:3, 4], 0.04, atol=1e-6)
+    of_another = [np.repeat(x, 2, 0) if rate == 2 else x[::2] for x in said["S9"]["Walking 1"]]
+    np.savez(tmp_path / "said.npz", positions_3d={"S9": {"Walking 1": of_another}})
+    wanted = r"S9.Walking 1: wanted \((199|200) to (298|300), 17, 3\), found \((100|400), 17, 3\); .* 50 Hz"
+    with pytest.raises(ValueError, match=wanted):
+        h36m_sequences.with_estimates(made, tmp_path / "said.npz")
 
 
 def test_the_test_subjects_are_kept_apart(tmp_path):

@@ -362,6 +362,16 @@ def test_truth_that_is_not_a_number_is_counted_and_judges_nobody(run):
     assert np.isnan(found["Accel"]["value"])
 
 
+def test_accelerations_a_second_are_those_a_frame_times_the_rate_squared(run):
+    a = tiny.annotations(7)
+    a = dataclasses.replace(a, sequence=np.full(7, "s"), frame=np.arange(7))
+    for told, rate in (((), 30.0), ((60.0,), 60.0)):
+        judge = scoring.make_referee(run, a, "set.npz", "3dpw", (), *told)
+        found = values(referee.metrics_of(judge, Pose(a.pred_pose, a.pred_betas), a.pred_cam_t))
+        assert found["Accel"] > 1.0
+        assert found["Accel/s"] == pytest.approx(found["Accel"] * rate**2)
+
+
 def test_joints_that_are_not_known_are_said(run):
     a = cached_only(5, "mpii3d17", ["TS1"] * 5)
     joints = a.keypoints3d.copy()

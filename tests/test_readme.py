@@ -61,7 +61,7 @@ def help_of(script, *subcommand):
     """What a script says of itself."""
     shown = run(script, *subcommand, "--help")
     assert shown.returncode == 0, shown.stderr
-    return shown.stdout
+    return run(script, "--help-all").stdout if "--help-all" in shown.stdout else shown.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

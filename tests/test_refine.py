@@ -117,6 +117,21 @@ def test_the_first_kind_of_evidence_is_the_default(
     assert "35 kept" in said  # The five of each of seven people.
 
 
+def test_settings_of_tracks_follow_the_rate_that_is_told(files, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(refine, "_mode", lambda run, *_: asked.append(run.scorehmr))
+    monkeypatch.setattr(refine, "_refine_groups", lambda *_: "done")
+    monkeypatch.setattr(refine, "load_kit", lambda *_: None)
+    settings = ("--scorehmr.video.velocity", 40, "--scorehmr.video.smooth_after", 15)
+    told = ("--data", files / "people.npz", "--out", tmp_path / "out.npz", "--mode", "scorehmr")
+    for more in ((), ("--fps", 15)):
+        main(*told, *settings, *more)
+    assert [(one.video.velocity, one.video.smooth_after) for one in asked] == [(40, 15), (10, 7)]
+    assert asked[0].labels == asked[1].labels
+    with pytest.raises(ValueError, match="--fps: wanted frames a second"):
+        main(*told, "--fps", 0)
+
+
 def test_fast_needs_no_prior(files, tmp_path, monkeypatch):
     asked = fake_refinement(monkeypatch)
     run = config.Run(
@@ -296,7 +311,7 @@ def test_a_killed_run_goes_on_and_its_file_is_that_of_a_run_that_was_not(many, t
     cheap.main(words)
     assert out.read_bytes() == (many / "wanted.npz").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
-    assert f"{64 * len(kept)}/300 people" in capfd.readouterr().err
+    assert f"{64 * len(kept)} of 300 people, going on" in capfd.readouterr().err
 
 
 def test_ctrl_c_is_answered_at_once_and_says_how_to_go_on(many, tmp_path):

@@ -14,7 +14,7 @@ from diffjax import config, refine, skeleton
 from diffjax.data import filmed, motion, records, sequence_sets, splits
 from diffjax.frontends import stcformer
 from diffjax.methods import bones
-from diffjax.sequences import contest, filming, lifting, sources
+from diffjax.sequences import contest, filming, lifting, making, recipes, sources
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 SMALL = stcformer.Settings(window=5, width=8, depth=1, heads=2, steps=25, batch=4)
@@ -28,7 +28,10 @@ def few(monkeypatch):
         splits, "generated_clips", lambda part: motion.generate(0, people[part], 1, 1.0)
     )
     monkeypatch.setattr(filming, "_EVERY", dict.fromkeys(people, 1))
-    monkeypatch.setattr(sources, "LIFTER", SMALL)
+    small = recipes.Training(
+        folds=2, network="stcformer", window=5, width=8, depth=1, steps=25, batch=4
+    )
+    monkeypatch.setattr(sources, "TRAINING", small)
 
 
 def test_each_training_subject_is_lifted_by_who_never_saw_it(monkeypatch):
@@ -114,20 +117,37 @@ def test_a_set_of_2d_alone_is_lifted_by_the_mean_of_files(tmp_path):
         told, sizes = SMALL._replace(network="frames"), sequence_sets.lengths(made)
         params = stcformer.network_of(told).init(jax.random.key(seed), jnp.zeros((1, 5, 17, 2)))
         lifters.append(stcformer.Lifter(told, params["params"]))
-    lifting.write(tmp_path, filming.Videos(made, made, made), lifters)
+    making.write(tmp_path, filming.Videos(made, made, made), lifters)
     files = [tmp_path / "lifter.npz", tmp_path / "lifter_2.npz"]
-    assert lifting.lift_file(data, files, out, bones=0.0, gaps="refuse").endswith("frames lifted")
+    assert lifting.lift_file(data, files, out) == f"{out}: lifted 64 frames"
     each = [stcformer.predict(lifter, made.poses2d, sizes) for lifter in lifters]
     found = sequence_sets.read(out).estimate3d
     np.testing.assert_allclose(found, np.mean(each, 0), atol=1e-6)
-    lifting.lift_file(data, files, out, bones=1.0, gaps="refuse")
+    lifting.lift_file(data, files, out, bones=1.0, overwrite=True)
     tree, steady = skeleton.keypoint_parents("h36m17"), sequence_sets.read(out).estimate3d
     lengths = bones.bone_lengths(jnp.asarray(steady[:30]), tree)
     np.testing.assert_allclose(lengths, np.broadcast_to(lengths[0], lengths.shape), atol=1e-5)
-    with pytest.raises(ValueError, match="not the set itself"):
-        lifting.lift_file(data, files, data, bones=0.0, gaps="refuse")
     with pytest.raises(ValueError, match="wanted one --lifter or more"):
-        lifting.lift_file(data, [], out, bones=0.0, gaps="refuse")
+        lifting.lift_file(data, [], tmp_path / "new.npz")
+
+
+def test_lifting_writes_over_no_input_and_over_nothing_else_unasked(tmp_path, monkeypatch):
+    data, out = tmp_path / "2d.npz", tmp_path / "lifted.npz"
+    lifter, link = tmp_path / "lifter.npz", tmp_path / "link.npz"
+    for file in (data, out, lifter):
+        file.write_text(file.name)
+    link.symlink_to(lifter)
+    for asked in (False, True):
+        for path in (data, lifter, link):
+            with pytest.raises(
+                ValueError, match=f"{path.name}: wanted another file than the input"
+            ):
+                lifting.lift_file(data, [lifter], path, overwrite=asked)
+        with pytest.raises(ValueError, match=r"wanted a name ending in .npz"):
+            lifting.lift_file(data, [lifter], tmp_path / "lifted", overwrite=asked)
+    with pytest.raises(ValueError, match=r"lifted.npz: already exists; .* pass --overwrite"):
+        lifting.lift_file(data, [lifter], out)
+    assert all(file.read_text() == file.name for file in (data, out, lifter))
 
 
 def test_what_the_lifter_sees_does_not_change_with_place_and_size(rng):
@@ -165,6 +185,32 @@ def test_generated_motion_goes_to_a_refined_set_and_a_table(few, tmp_path):
     told = dataclasses.replace(run, parts=config.Parts(refiner=str(workdir / "D3PRefiner_0")))
     assert "P-MPJPE" in refine.refine_file(told, "demo", out, workdir=workdir)
     assert sequence_sets.count(sequence_sets.read(out)) == sequence_sets.count(test)
+
+
+def test_a_comparison_wants_whole_sets_of_one_rate(tmp_path):
+    whole = sequences.videos()
+    sets = {
+        "whole": whole,
+        "bare": dataclasses.replace(whole, estimate3d=None),
+        "blind": dataclasses.replace(whole, truth3d=None),
+        "slow": dataclasses.replace(whole, fps=25.0),
+    }
+    for name, videos in sets.items():
+        sequence_sets.write(tmp_path / f"{name}.npz", videos)
+    file = {name: str(tmp_path / f"{name}.npz") for name in sets}
+    for name, message in (
+        ("bare", r"data\.val: wanted a set with estimate3d and truth3d, found one without"),
+        ("blind", r"data\.val: wanted a set with estimate3d and truth3d, found one without"),
+        ("slow", r"field fps: wanted one rate in train, val, test, found \[50.0, 25.0, 50.0\]"),
+    ):
+        run = sequences.run(file["whole"], file[name], file["whole"])
+        with pytest.raises(ValueError, match=message):
+            contest.contest(run, tmp_path / "run")
+    run = sequences.run(*[file["whole"]] * 3)
+    with pytest.raises(ValueError, match="seeds: wanted 1 or more, got 0"):
+        contest.contest(run, tmp_path / "run", seeds=0)
+    with pytest.raises(ValueError, match=r"names: wanted some of .* found \['best'\]"):
+        contest.contest(run, tmp_path / "run", names=("best",))
 
 
 def test_the_demo_is_made_once(few, tmp_path, monkeypatch):

@@ -104,8 +104,9 @@ def test_the_rows_are_there_in_order(swept):
 
 
 def test_the_files_say_what_the_table_says(swept, run):
-    workdir, summaries, _ = swept
-    names = {"sweep.json", "sweep.npz", "loss_against_step.png", "bodies.png"}
+    workdir, summaries, said = swept
+    assert (workdir / "sweep.txt").read_text() in said
+    names = {"sweep.json", "sweep.npz", "sweep.txt", "loss_against_step.png", "bodies.png"}
     assert {path.name for path in workdir.iterdir()} == names
     for name in ("loss_against_step.png", "bodies.png"):
         assert (workdir / name).read_bytes()[:4] == b"\x89PNG"
@@ -123,7 +124,9 @@ def test_the_files_say_what_the_table_says(swept, run):
 def test_a_finished_sweep_stays_unless_it_is_to_be_replaced(swept, run):
     workdir, _, _ = swept
     before = (workdir / "sweep.json").read_bytes()
-    with pytest.raises(ValueError, match=r"sweep.json: a finished sweep .*--workdir.*--overwrite"):
+    with pytest.raises(
+        ValueError, match=r"sweep.json: a finished .*sweep.txt.*--workdir.*--overwrite"
+    ):
         sweep.sweep(run, workdir)
     assert (workdir / "sweep.json").read_bytes() == before
 

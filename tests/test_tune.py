@@ -57,6 +57,27 @@ def test_the_best_of_each_mode_are_in_one_setting(monkeypatch, tmp_path, capsys)
     assert f"detections={found['detections']!r}," in said
 
 
+def trial(mode, error, **changes):
+    return tune.Trial(mode, dataclasses.replace(START, **changes), error, 0.0, 0.0)
+
+
+def test_what_is_advised_of_each_mode_was_tried_as_it_stands_there():
+    """Guided and fast read one robust scale: fast's best weight at another one was never tried with this one."""
+    tried = [
+        trial("fast", 50.0, robust_px_share=0.05, map_weight=10.0),
+        trial("fast", 60.0, robust_px_share=0.1, map_weight=10.0),
+        trial("fast", 55.0, robust_px_share=0.1, map_weight=1.0),
+        trial("guided", 58.0, robust_px_share=0.05, strength=2.0),
+        trial("guided", 57.0, robust_px_share=0.1, strength=8.0),
+        trial("combined", 54.0, error_weight=0.3, prior_weight=0.1),
+    ]
+    best = tune.chosen(tried)
+    assert [best[mode].pa_mpjpe_mm for mode in ("fast", "guided", "combined")] == [55.0, 57.0, 54.0]
+    found = tune.joined(best, START)
+    for mode, one in best.items():
+        assert all(getattr(found, name) == getattr(one.settings, name) for name in OWN[mode])
+
+
 def test_without_residuals_only_guided_is_tuned(monkeypatch):
     tried = []
     kit = annotate.Kit("body", tiny.bones(), None, None)

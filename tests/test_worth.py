@@ -63,7 +63,7 @@ def test_every_row_says_how_well_it_knows_itself(table):
 def test_a_gated_row_stands_beside_its_own_with_a_command(table):
     found, _ = table
     own, mild = (row_of(found, "labels", gated) for gated in (False, True))
-    assert mild["name"] == "fast, harm <= 5 %"
+    assert mild["name"] == "fast, gated, aim 5 %"
     assert mild["harmed"] <= own["harmed"]
     assert f"--quality-from {own['quality']['file']} --max-harm 0.05" in mild["command"]
     assert "quality" not in mild

@@ -39,8 +39,8 @@ def audit_file(
 ) -> Flags:
     """Audits a set and writes flags.csv, audit.npz and report.html into the folder `out`.
 
-    Needs no truth. Memory does not grow with the set, but for some 200 bytes a row; joints wait in a scratch file
-    in `out` (288 bytes a row, twice that with `before`) while it works.
+    Needs no truth. Memory does not grow with the set, but for some 200 bytes a row, and its image's name; joints
+    wait in a scratch file in `out` (288 bytes a row, twice that with `before`) while it works.
 
     Args:
       path: an annotation set, .npz or a directory of shards; or `demo`, `demo_video`, `demo_views`.
@@ -104,14 +104,15 @@ def _picture(kit: draw_people.Kit, row: int, limit: int) -> page.Picture:
 
 def _write_flags(file: Path, flags: Flags) -> None:
     """One line a row and reason."""
-    columns, rows = flags.numbers.columns, len(flags.numbers.track)
-    sequence, frame = (columns[name] for name in ("sequence", "frame"))
+    numbers, rows = flags.numbers, len(flags.numbers.track)
+    told = numbers.columns | {"image": numbers.image}
+    told = {name: told[name] for name in ("sequence", "frame", "image")}
     names = list(flags.flagged)
     with _whole(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         lines = csv.writer(stream)
-        lines.writerow(("row", "sequence", "frame", "reason", "value", "bound", "part"))
+        lines.writerow(("row", *told, "reason", "value", "bound", "part"))
         for row in np.flatnonzero(reasons.any_flag(flags)) if rows else ():
-            where = ["" if x is None else x[row] for x in (sequence, frame)]
+            where = ["" if x is None else x[row] for x in told.values()]
             for name in names:
                 if flags.flagged[name][row]:
                     value = f"{flags.numbers.values[name][row]:.6g}"

@@ -107,6 +107,7 @@ def _place(flags: Flags, row: int) -> str:
     known = {name: x[row] for name, x in columns.items() if x is not None}
     told = [str(known[k]) for k in ("sequence", "subject", "view") if k in known]
     told += [f"frame {known['frame']}"] if "frame" in known else []
+    told += [] if flags.numbers.image is None else [str(flags.numbers.image[row])]
     return " · ".join([f"Row {row}", *(word for word in told if word)])
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from diffjax import annotate, chunks, devices, draw_people, skeleton
+from diffjax import annotate, chunks, devices, draw_people, progress, skeleton
 from diffjax.audit import measures, of_rows, of_tracks
 from diffjax.audit.reasons import REASONS, Numbers
 from diffjax.data import checks, records, shards
@@ -38,16 +38,16 @@ def measure(kit: draw_people.Kit, joints: Joints, label: str, far_apart: float) 
     """All numbers of a set but those that compare two; fills `joints`."""
     missing = _missing(kit)
     parts, columns, notes = [], [], []
-    with chunks.progress(kit.source.count, label) as bar:
+    with progress.over(kit.source.count, label) as bar:
         for first, piece in _pieces(kit.source):
             notes += _refusal(kit.source.name, first, piece) if not notes else []
             found = _of_rows(kit, piece, label, bar)
             posed = found.pop("_joints")
             joints.points[first : first + len(posed)] = posed
             parts.append(_reduced(found))
-            columns.append({name: getattr(piece, name) for name in _COLUMNS})
+            columns.append({name: getattr(piece, name) for name in (*_COLUMNS, "image")})
     whole = {name: np.concatenate([p[name] for p in parts]) for name in parts[0] if name[0] != "_"}
-    known = {name: _column([c[name] for c in columns]) for name in _COLUMNS}
+    known = {name: _column([c[name] for c in columns]) for name in columns[0]}
     numbers = _numbers(kit, parts, whole, known, missing, tuple(notes))
     return of_tracks.with_tracks(numbers, joints.points, far_apart, kit.source.name)
 
@@ -171,6 +171,7 @@ def _numbers(kit, parts, whole, known, missing, notes) -> Numbers:
     return Numbers(
         values={name: whole[name] for name in REASONS if name in whole},
         more={name: x for name, x in whole.items() if name not in REASONS},
+        image=known.pop("image"),
         columns=known,
         track=np.full(count, -1),
         keypoints=names,

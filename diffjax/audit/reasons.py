@@ -112,6 +112,8 @@ class Numbers(NamedTuple):
     """A number a row for each reason that could be checked; NaN where it could not."""
     more: dict[str, np.ndarray]
     """Other numbers a row, and `NAME_at`: which joint, keypoint, limb or coefficient a value belongs to."""
+    image: np.ndarray | None
+    """The file of each row's photo, where the set names it."""
     columns: dict[str, np.ndarray | None]
     """sequence, subject, view and frame of the rows, where known."""
     track: np.ndarray

@@ -55,7 +55,7 @@ def make_setting(figure: bodies.Figure, regressor: np.ndarray, batch: int) -> Se
     place = jnp.asarray([0.1, 0.2, 5.0]) + jnp.zeros((batch, 3))
     two = jnp.ones((batch, 2))
     view = camera.Camera(5000 * two, 500 * two, 1000 * two)
-    points = body.pose_keypoints(_keypoints(figure, regressor), true.rotations, true.betas)
+    points = body.pose_keypoints(keypoints_of(figure, regressor), true.rotations, true.betas)
     pixels = camera.project(view, points + place[:, None])
     seen = jnp.concatenate([pixels, jnp.ones_like(pixels[..., :1])], -1)
     nobody = jnp.full(batch, -1)
@@ -79,7 +79,7 @@ def make_regressor(vertices: int) -> np.ndarray:
     return matrix
 
 
-def _keypoints(figure: bodies.Figure, regressor: np.ndarray) -> body.KeypointModel:
+def keypoints_of(figure: bodies.Figure, regressor: np.ndarray) -> body.KeypointModel:
     a = figure.arrays
     arrays = (a[k] for k in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights"))
     return body.fold_keypoints(body.body_from_arrays(*arrays), regressor[:SEEN])
@@ -153,7 +153,7 @@ def rows(batch: int, peer_batch: int, rounds: int) -> Iterator[timing.Row]:
     """Seconds a fit. The peer makes one round of ten, of `peer_batch` people."""
     figure = bodies.make_figure(bodies.VERTICES)
     regressor = make_regressor(bodies.VERTICES)
-    setting, keypoints = make_setting(figure, regressor, batch), _keypoints(figure, regressor)
+    setting, keypoints = make_setting(figure, regressor, batch), keypoints_of(figure, regressor)
     case = f"keypoint fitting, batch {batch}"
     contenders = {"diffjax": lambda: ours(setting, keypoints, ROUNDS)}
     items, notes = {"diffjax": float(batch)}, {}

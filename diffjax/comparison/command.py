@@ -70,7 +70,9 @@ def evaluate(
         results.refuse_finished(out)
     name, other = sets_of(run, asked)
     test = people.gather(run, name, "test", asked.use, asked.limit)
-    test = test._replace(referee=scoring.of_crowd(run, test, asked.protocol, asked.bodies))
+    test = test._replace(
+        referee=scoring.of_crowd(run, test, asked.protocol, asked.bodies, _rate(asked))
+    )
     val = people.gather(run, other, "val", asked.use, asked.val_limit) if other else None
     loop_file = loop_file or loading.loop_config(file)
     kit = _kit(run, asked, loading.loop_run(run, loop_file, loop_prior), test)
@@ -95,9 +97,13 @@ def _out(run: config.Run, asked: Asked) -> Path:
     return asked.out or Path("runs") / run.name / "evaluation"
 
 
-def _kit(run: config.Run, asked: Asked, loop: config.Run, test: people.Crowd) -> Kit:
+def _rate(asked: Asked) -> float:
     if not 0.0 < asked.fps < float("inf"):
         raise ValueError(f"--fps: wanted frames a second, more than 0, got {asked.fps}")
+    return asked.fps
+
+
+def _kit(run: config.Run, asked: Asked, loop: config.Run, test: people.Crowd) -> Kit:
     head = records.take(test.people.annotations, slice(0, 0))
     workdir = Path("runs") / run.name
     kit = loading.load(run, loop, workdir, head, use=test.use, tuning=asked.tune, seed=asked.seed)
@@ -197,7 +203,8 @@ def sets_of(run: config.Run, asked: Asked) -> tuple[str, str]:
 
 def score(run: config.Run, asked: Asked, refined: Path) -> None:
     """The numbers of a refined set, by a named protocol."""
-    scoring.score(run, refined, asked.data, asked.protocol, asked.bodies, asked.out)
+    at = asked.data, asked.protocol, asked.bodies, asked.out, _rate(asked)
+    scoring.score(run, refined, *at)
 
 
 def audit(run: config.Run, path: Path, out: Path | None, before: Path | None = None) -> None:

@@ -16,10 +16,10 @@ from diffjax import (
     devices,
     energies,
     fitting,
-    smoothing,
 )
 from diffjax.comparison.method import Kit, Outcome, Task
 from diffjax.data import records
+from diffjax.fitting import rates
 from diffjax.methods import diffannot
 from diffjax.methods import plain as descents
 from diffjax.pose import Pose, Refined
@@ -37,14 +37,6 @@ COMBINED = {
 """Weights of errors and of the prior."""
 PULLS = (0.1, 0.01, 1.0)
 """Of inverse kinematics, to the estimate."""
-_WINDOWS = ("smooth_before", "smooth_after")
-_IN_TIME = {
-    "velocity": 2,
-    "camera_velocity": 2,
-    "acceleration": 4,
-    "camera_acceleration": 4,
-}
-"""Weights of squared differences from frame to frame: by which power of the rate they go."""
 IK_GRADIENTS = 40
 QUICK_GRADIENTS = {"adam": (40,), "lbfgs": (10,)}
 """What each number costs is another compilation."""
@@ -144,15 +136,7 @@ def fit_of(kit: Kit, kind: annotate.Kind | None, wanted: str) -> config.Fit:
     """ScoreHMR's configured settings for a use of the set; those of tracks at their rate."""
     use = _use(kit, wanted)
     fit = getattr(kit.loop.scorehmr, str(kind) if use == "frames" else use)
-    return at_rate(fit, kit.fps) if use == "video" else fit
-
-
-def at_rate(fit: config.Fit, fps: float) -> config.Fit:
-    """Settings of tracks at another rate: windows of the same seconds, steps penalised at the same speed."""
-    share = fps / smoothing.RATE
-    changes = {name: smoothing.window_at(fps, getattr(fit, name)) for name in _WINDOWS}
-    changes |= {name: getattr(fit, name) * share**power for name, power in _IN_TIME.items()}
-    return dataclasses.replace(fit, **changes)
+    return rates.at_rate(fit, kit.fps) if use == "video" else fit
 
 
 def fit_grid(method: fitting.Method, wanted: str, **changes: Any):

@@ -37,6 +37,7 @@ def score(
     protocol: str = "diffjax",
     bodies: tuple[Path, ...] = (),
     out: Path | None = None,
+    fps: float = 30.0,
     say: Say = print,
 ) -> Scored:
     """The numbers of a set's `pred_pose` against the truth in `data`, or in itself; kept in `out`/score.json.
@@ -46,7 +47,7 @@ def score(
     better = people.read(run, str(refined), "test")
     a = better if data is None else people.read(run, data, "test")
     _same_people(better, a, str(refined), str(data))
-    judge = make_referee(run, a, data or str(refined), protocol, bodies)
+    judge = make_referee(run, a, data or str(refined), protocol, bodies, fps)
     pred = Pose(better.pred_pose, better.pred_betas)
     found = referee.score(judge, pred, better.pred_cam_t)
     rows = {Path(refined).stem: referee.summary(judge, found)}
@@ -72,9 +73,10 @@ def make_referee(
     where: str,
     name: str,
     bodies: tuple[Path, ...] = (),
+    fps: float = 30.0,
 ) -> Referee:
     """The referee of a set that is not in the table."""
-    protocol = table.named(name, run.search.keypoints)
+    protocol = table.named(name, run.search.keypoints, fps)
     known = np.full(records.count(a), a.pose is not None)
     if a.pose is not None:
         known = np.isfinite(a.pose).all((1, 2, 3))
@@ -86,9 +88,11 @@ def make_referee(
     )
 
 
-def of_crowd(run: config.Run, test: people.Crowd, name: str, bodies: tuple[Path, ...]) -> Referee:
+def of_crowd(
+    run: config.Run, test: people.Crowd, name: str, bodies: tuple[Path, ...], fps: float = 30.0
+) -> Referee:
     """The referee of people in the table of methods."""
-    protocol, given = table.named(name, run.search.keypoints), test.people
+    protocol, given = table.named(name, run.search.keypoints, fps), test.people
     known = {"body_path": run.data.body, "bodies": bodies, "seen": given.seen, "where": test.name}
     return referee.make(protocol, given.judge, given.truth, given.annotations, **known)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from diffjax import ablation, evaluate
-from diffjax.comparison import method, people
+from diffjax.comparison import method, people, worth
 from diffjax.comparison.method import Kit, Method
 
 print_now = functools.partial(print, flush=True)
@@ -33,7 +33,7 @@ def width(
     methods: Sequence[Method], kit: Kit, test: people.Crowd, max_harm: float | None = None
 ) -> int:
     """Of the names of all rows that may come, with whatever settings."""
-    more = "" if max_harm is None else f", harm <= {100 * max_harm:g} %"
+    more = "" if max_harm is None else worth.gated_name("", max_harm)
     names = [
         name + more * bool(entry.sees) for entry in methods for name in _names(entry, kit, test)
     ]

@@ -31,6 +31,8 @@ COLUMNS = (
     ("ms", "milliseconds a person on the device named below, after compilation"),
     ("acceleration", "of tracks: mean error of the joints' accelerations, mm a frame squared"),
     ("oracle", "chooses by the truth that judges it: a bound, not a method"),
+    ("gated", "leaves those alone of whom too little gain is expected; its aim is the harm on validation people, "
+              "`harmed` what it did to these"),
     ("control", "gives the same oracle moves that know nothing: what an oracle gains beyond it is the method's"),
 )  # fmt: skip
 

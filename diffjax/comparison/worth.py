@@ -92,7 +92,12 @@ def gated(worth: Worth, test: people.Crowd, outcome: Outcome, max_harm: float) -
     share = judging.way(worth.calibration, worth.expected, max_harm)
     refined = Refined(posed(outcome.refined), outcome.refined.translation, {"refined": share})
     sent = part_way.sent(test.people.annotations, refined, share)
-    return outcome._replace(name=f"{outcome.name}, harm <= {100 * max_harm:g} %", refined=sent)
+    return outcome._replace(name=gated_name(outcome.name, max_harm), refined=sent)
+
+
+def gated_name(name: str, max_harm: float) -> str:
+    """Of the row beside the one of that name. The share is an aim: whom the gate really harms stands in the row."""
+    return f"{name}, gated, aim {100 * max_harm:g} %"
 
 
 def row(
@@ -116,9 +121,9 @@ def mild(
         file = ungated["quality"]["file"]
         command = f"{command} --quality-from {file} --max-harm {max_harm:g}"
     kept = row["pa_change_mm"] / whole if whole else None
-    name = f"{row['method']}, harm <= {100 * max_harm:g} %"
     share = np.asarray(outcome.refined.quality["refined"])
     gate = {"max_harm": max_harm, "gain_kept": kept, "refined": float((share > 0).mean())}
+    name = gated_name(row["method"], max_harm)
     return row | {"name": name, "command": command, **gate, "way": float(share.max(initial=0.0))}
 
 

@@ -2,29 +2,29 @@
 
 import argparse
 import dataclasses
+import inspect
 import logging
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from diffjax.config.files import load
 from diffjax.config.run import Run
 
-Fields = Annotated[Run, tyro.conf.arg(name="", prefix_name=False)]
+_BY_NAME = tyro.conf.arg(name="", prefix_name=False)
+Fields = Annotated[Run, _BY_NAME]
 """A run on a command line: every field by its own name."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Command:
-    config: pathlib.Path
-    """A file of configs/; every field below overrides it."""
-    workdir: pathlib.Path | None
-    """Where the run writes (default: runs/NAME)."""
-    run: Fields
+_OR_NONE = (tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint=""))
+_LEFT_OUT = (
+    "These options matter first. --help-all lists all of them: every field of a config is one ("
+    + ", ".join(f"{f.name}.*" for f in dataclasses.fields(Run) if dataclasses.is_dataclass(f.type))
+    + ")."
+)
 
 
 def config_of(argv: Sequence[str]) -> pathlib.Path:
@@ -34,16 +34,78 @@ def config_of(argv: Sequence[str]) -> pathlib.Path:
     return pathlib.Path(first.parse_known_args(argv)[0].config)
 
 
-def parse(argv: Sequence[str] | None = None, description: str = "") -> tuple[Run, pathlib.Path]:
-    """(run, workdir) from `--config FILE --workdir DIR` and any field by name, as `--train.steps 10`.
+def call(
+    command: Callable[..., Any], argv: Sequence[str], description: str, first: Sequence[str] = ()
+) -> Any:
+    """What the command makes of argv; `--help` lists its own options, `--help-all` the run's fields too.
 
     Wrong usage prints what was meant and exits with code 2, as argparse does.
+
+    Args:
+      command: with a parameter `run: Fields`, and a docstring with a paragraph or more above its `Args:`.
+      first: the fields of its run that the short help lists, as `parts.prior`, or `parts` for all of them.
     """
+    command = inspect.unwrap(command)
+    text = re.sub(r"\n {8}", " ", inspect.getdoc(command) or "")  # tyro keeps the ends of lines.
+    command.__doc__ = text
+    for name, parameter in inspect.signature(command).parameters.items():
+        if parameter.default is None:  # Then its text says what the default is.
+            command.__annotations__[name] = Annotated[parameter.annotation, *_OR_NONE]
+    said = [description, text.partition("Args:")[0].strip()]
+    if not {"-h", "--help"}.isdisjoint(argv):
+        _leave_out(command, first)
+        said.append(_LEFT_OUT)
+    argv = ["--help" if word == "--help-all" else word for word in argv]
+    return tyro.cli(command, args=argv, description="\n\n".join(said))
+
+
+def _leave_out(command: Callable[..., Any], but: Sequence[str]) -> None:
+    """Takes the fields of the command's last parameter, its run, out of its help, but those."""
+    defaults = list(command.__defaults__ or ())
+    shown = _showing(defaults.pop(), but)
+    command.__defaults__ = (*defaults, shown)
+    command.__annotations__["run"] = Annotated[type(shown), _BY_NAME]
+
+
+def _showing(record: Any, names: Sequence[str]) -> Any:
+    """The record, of a class that hides all fields from a help but those, by their dotted names."""
+    kind, values, hidden = type(record), dict(vars(record)), []
+    for field in dataclasses.fields(record):
+        inner = [name.partition(".")[2] for name in names if name.startswith(f"{field.name}.")]
+        if inner:
+            values[field.name] = _showing(values[field.name], inner)
+            hidden.append((field.name, type(values[field.name]), None))
+        elif field.name not in names:
+            hidden.append((field.name, tyro.conf.Suppress[field.type], None))
+    made = dataclasses.make_dataclass(
+        kind.__name__, hidden, bases=(kind,), namespace={"__doc__": kind.__doc__},
+        frozen=True, kw_only=True,
+    )  # fmt: skip
+    return made(**values)
+
+
+def parse(
+    argv: Sequence[str] | None = None, description: str = "", first: Sequence[str] = ()
+) -> tuple[Run, pathlib.Path]:
+    """(run, workdir) from `--config FILE --workdir DIR` and any field by name, as `--train.steps 10`."""
     argv = list(sys.argv[1:] if argv is None else argv)
     path = config_of(argv)
-    default = _Command(path, None, load(path))
-    command = tyro.cli(_Command, default=default, args=argv, description=description)
-    return command.run, command.workdir or pathlib.Path("runs") / command.run.name
+
+    def command(
+        workdir: pathlib.Path | None = None,
+        config_file: Annotated[pathlib.Path, tyro.conf.arg(name="config")] = path,
+        run: Fields = load(path),  # noqa: B008
+    ) -> tuple[Run, pathlib.Path]:
+        """Any field of the config can be given by its name, as --train.steps 500.
+
+        Args:
+            workdir: Where the run writes (default: runs/NAME).
+            config_file: A file of configs/; every field below overrides it.
+            run: Every field by its own name.
+        """
+        return run, workdir or pathlib.Path("runs") / run.name
+
+    return call(command, argv, description, first)
 
 
 def keep_compiled() -> None:
@@ -67,7 +129,10 @@ def run_main(main: Callable[[], None]) -> None:
     keep_compiled()
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every open directory.
     try:
-        main()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()  # Here, so that a reader who has left is met below.
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr, flush=True)
         sys.stdout.flush()

@@ -39,5 +39,5 @@ class Run:
     scorehmr: ScoreHMR = dataclasses.field(default_factory=ScoreHMR)
     sequence: Sequences = dataclasses.field(default_factory=Sequences)
     mode: Literal["guided", "fast", "combined", "scorehmr", "d3prefiner"] = "guided"
-    """How scripts/refine.py refines. `d3prefiner` is trained and refined on sequence sets."""
+    """How scripts/refine.py refines, sequence sets by `d3prefiner`; docs/evaluation.md: "Which mode, when"."""
     parts: Parts = dataclasses.field(default_factory=Parts)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from diffjax import unpickle
-from diffjax.convert import delivery, dump_fields, dump_unused, pose_layouts
+from diffjax.convert import delivery, dump_fields, dump_unused, larger_poses, pose_layouts
 from diffjax.convert import weak_camera as placing
 from diffjax.data import checks
 
@@ -22,7 +22,7 @@ _POSES = (
 )
 """Where the pose is looked for when nobody says."""
 
-_ONE_PERSON = {(24, 3, 3), (24, 3), (24, 6), (72,), (144,), (216,)}
+_ONE_PERSON = {(24, 3, 3), (24, 3), (24, 6), (72,), (144,), (216,)} | larger_poses.SHAPES
 """Shapes of a whole pose without rows."""
 _BETAS = ("pred_betas", "betas", "shape", "pred_shape")
 
@@ -53,8 +53,8 @@ def read_generic(
     content, where = _content(Path(path)), str(path)
     name = _pose_name(content, pose_field, where)
     content = _in_rows(content, name)
-    flat = _pose_numbers(content, name, where)
     told = f"{where}: field {name}"
+    flat = larger_poses.as_smpl(_pose_numbers(content, name, where), layout, told, say)
     pose = pose_layouts.rotations_of(flat, layout, told, project, say)
     pose_layouts.check_bends(flat, pose, layout, told, allow_mismatch, say)
     found = {"pose": pose, "betas": _betas(content, betas_field, len(pose), where, say)}

@@ -122,8 +122,13 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _bar(name: str, size: int) -> tqdm:
-    """Over the bytes of a file; none where it is read at once."""
+    """Over the bytes of a file; none where it is read at once, or nobody watches."""
     quick = size <= PIECE
     return tqdm(
-        total=size, unit="B", unit_scale=True, desc=f"reading {name}", leave=False, disable=quick
+        total=size,
+        unit="B",
+        unit_scale=True,
+        desc=f"reading {name}",
+        leave=False,
+        disable=quick or None,
     )

@@ -1,11 +1,11 @@
-"""The arrays of SMPL and SMPL-H model files, checked: what is another body, damaged, or not in metres is refused."""
+"""The arrays of SMPL, SMPL-H and SMPL-X files, checked: another body, damage, or units but metres are refused."""
 
 from pathlib import Path
 
 import numpy as np
 
 from diffjax import skeleton, unpickle
-from diffjax.convert import smplh
+from diffjax.convert import reduction
 
 REGRESSOR = "regressor_"
 """What names of keypoint regressors in a body file begin with."""
@@ -15,20 +15,26 @@ _LARGEST = 1e6
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a model file by SMPL's names, as stored: numbers of SMPL's or SMPL-H's joints."""
+    """The arrays of a model file by SMPL's names, as stored: numbers of SMPL's, SMPL-H's or SMPL-X's joints."""
     path, where = Path(path), str(path)
-    read = unpickle.load_smpl_pickle if path.suffix == ".pkl" else unpickle.load_npz
+    read = unpickle.load_smpl_pickle if path.suffix == ".pkl" else _archived
     arrays = read(path)
-    missing = [key for key in unpickle.SMPL_KEYS if key not in arrays and key != "posedirs"]
-    if missing:
-        found = ", ".join(sorted(arrays)[:12]) or "nothing"
-        raise ValueError(
-            f"{where}: field {missing[0]}: wanted an SMPL file, found {found}; "
-            "give SMPL's own .pkl or .npz"
-        )
     found = {key: _numbers(arrays[key], key, where) for key in unpickle.SMPL_KEYS if key in arrays}
     _refuse_others(found, where)
     return found
+
+
+def _archived(path: Path) -> dict[str, object]:
+    """What a body needs of an `.npz`: SMPL-X's files hold arrays of objects besides."""
+    arrays = unpickle.load_npz(path, unpickle.SMPL_KEYS)
+    missing = [key for key in unpickle.SMPL_KEYS if key not in arrays and key != "posedirs"]
+    if missing:
+        found = ", ".join(sorted(unpickle.check_npz(path, objects=True))[:12]) or "nothing"
+        raise ValueError(
+            f"{path}: field {missing[0]}: wanted an SMPL file, found {found}; "
+            "give SMPL's own .pkl or .npz"
+        )
+    return arrays
 
 
 def read_regressors(path: str | Path) -> dict[str, object]:
@@ -64,11 +70,11 @@ def _refuse_others(arrays: dict[str, np.ndarray], where: str) -> None:
             f"{where}: field posedirs: wanted SMPL's 207 pose features, found STAR's 93; "
             "STAR's betas live in another shape space, use an SMPL file"
         )
-    shape = arrays["kintree_table"].shape
-    if shape not in ((2, len(skeleton.SMPL24)), (2, smplh.JOINTS)):
+    shape, joints = arrays["kintree_table"].shape, (len(skeleton.SMPL24), *reduction.BODIES)
+    if shape not in [(2, count) for count in joints]:
         raise ValueError(
-            f"{where}: field kintree_table: wanted 24 joints of SMPL or 52 of SMPL-H, found shape "
-            f"{shape} (SMPL-X has 55, MANO 16); use an SMPL file"
+            f"{where}: field kintree_table: wanted 24 joints of SMPL, 52 of SMPL-H or 55 of SMPL-X, found "
+            f"shape {shape} (MANO has 16, FLAME 5); use the file of a whole body"
         )
 
 

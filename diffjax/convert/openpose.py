@@ -19,7 +19,7 @@ _DELIVERED = {"openpose25b": "halpe26"}
 _OFF = {"body25": (0.0, 0.08), "body25b": (0.03, np.inf)}
 """Range of `_middle_off_hips` that a layout may have."""
 _ENDING = "_keypoints"
-_MANY = 1000  # Files that are read without a progress bar.
+_MANY = 1000  # Files that are read without a progress bar; in log files (None) there is none.
 
 
 class _Name(NamedTuple):
@@ -47,7 +47,9 @@ def read_openpose(
     """
     where, files = str(path), _files(Path(path))
     people, names, tracks = [], [], []
-    for file, name in tqdm(files, desc=f"reading {where}", leave=False, disable=len(files) < _MANY):
+    for file, name in tqdm(
+        files, desc=f"reading {where}", leave=False, disable=len(files) < _MANY or None
+    ):
         found = _people(parsing.read_json(file), str(file))
         people += [_points(person, layout, str(file)) for person in found]
         tracks += [_track(person.get("person_id"), str(file)) for person in found]

@@ -51,7 +51,7 @@ def pose_rows(model: body.KeypointModel, pose: np.ndarray, betas: np.ndarray) ->
     chunks = []
     starts = range(0, len(pose), _CHUNK)
     quick = len(pose) <= _CHUNK
-    for start in tqdm(starts, "posing, 2048 people a step", leave=False, disable=quick):
+    for start in tqdm(starts, "posing, 2048 people a step", leave=False, disable=quick or None):
         index = np.minimum(np.arange(start, start + _CHUNK), len(pose) - 1)
         arrays = (jnp.asarray(array[index], jnp.float32) for array in (pose, betas))
         chunks.append(np.asarray(_POSE(model, *arrays)))

@@ -73,8 +73,8 @@ def _layout_of(size: int, where: str) -> Layout:
     if size not in known:
         raise ValueError(
             f"{where}: wanted 72 (axis-angle), 144 (6D) or 216 (matrices) numbers a row for the 24 "
-            f"joints of SMPL, found {size}; a body without its root? --pose-field "
-            "global_orient+body_pose joins two fields"
+            f"joints of SMPL, or as many for 22, 52 or 55 joints of SMPL-H and SMPL-X, found {size}; a body "
+            "without its root? --pose-field global_orient+body_pose joins two fields"
         )
     return known[size]
 

@@ -17,12 +17,16 @@ _JOINTS = {63: "SMPL-X or SMPL-H", 69: "SMPL"}
 
 
 def read_smplifyx(
-    path: str | Path, *, focal: float = 5000.0, say: Callable[[str], None] = print
+    path: str | Path,
+    *,
+    focal: float = 5000.0,
+    keep_betas: bool = False,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """The person in a file, or all people below a folder, by path.
 
     `focal` (px) is what the fit was run with (its conf.yaml; 5000). Betas of SMPL-X are of another shape
-    space than SMPL's: zeros stand for them.
+    space than SMPL's: zeros stand for them, or with `keep_betas` the set is one for SMPL-X's own body.
     """
     path = Path(path)
     if not 0 < focal < finite.LARGEST:
@@ -33,13 +37,18 @@ def read_smplifyx(
     people = [_person(file) for file in files]
     other = sum(not person["smpl"] for person in people)
     if other:
-        say(
-            f"{path}: {other} people are of SMPL-X or SMPL-H; their betas are not SMPL's, zeros written"
+        what = (
+            "kept, for a body of theirs"
+            if keep_betas
+            else "zeros written (--keep-betas keeps them)"
         )
+        say(f"{path}: {other} people are of SMPL-X or SMPL-H; their betas are not SMPL's, {what}")
     pose = np.stack([person["pose"] for person in people])
     fields = {
         "pose": parsing.rotation_matrices(pose, str(path)),
-        "betas": np.stack([person["betas"] for person in people]).astype(np.float32),
+        "betas": np.stack(
+            [person["betas"] * (keep_betas or person["smpl"]) for person in people]
+        ).astype(np.float32),
         "cam_t": np.stack([person["cam_t"] for person in people]).astype(np.float32),
         "focal_px": np.full((len(people), 2), focal, np.float32),
         "image": np.array([file.resolve().parent.name for file in files]),
@@ -52,6 +61,7 @@ def convert(
     source: Path,
     out: Path,
     focal: float = 5000.0,
+    keep_betas: bool = False,
     role: delivery.Role = "estimate",
     estimates: Path | None = None,
 ) -> None:
@@ -61,10 +71,11 @@ def convert(
         source: results/IMAGE/PERSON.pkl or the folder results.
         out: The annotation set to write, .npz.
         focal: Focal length in pixels of the fit.
+        keep_betas: Keep betas of SMPL-X and SMPL-H too, for use with that body (command smpl).
         role: Whether the poses are what is refined or what is compared with.
         estimates: Annotation set whose people these are.
     """
-    fields = read_smplifyx(source, focal=focal)
+    fields = read_smplifyx(source, focal=focal, keep_betas=keep_betas)
     delivery.deliver(out, delivery.in_role(fields, role), str(source), estimates)
 
 
@@ -96,4 +107,4 @@ def _person(path: Path) -> dict[str, Any]:
         translation = translation + numbers("transl", 3)
     pose = np.concatenate([numbers("global_orient", 3), body_pose, np.zeros(69 - len(body_pose))])
     betas = numbers("betas", 10)
-    return {"pose": pose, "betas": betas * smpl, "cam_t": translation, "smpl": smpl}
+    return {"pose": pose, "betas": betas, "cam_t": translation, "smpl": smpl}

@@ -3,13 +3,15 @@
 import collections
 import contextlib
 import io
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from diffjax import body, rotations
-from diffjax.convert import smplh
+from diffjax.convert import reduction
 
 _POSES = 4
 _LARGEST_M = 1e-5
@@ -27,9 +29,8 @@ def verify(source: dict[str, np.ndarray], clean: dict[str, np.ndarray], where: s
     betas = random.normal(0, 1, (_POSES, 10)).astype(np.float32)
     known = min(10, clean["shapedirs"].shape[2])
     betas[:, known:] = 0
-    joints = source["kintree_table"].shape[-1]
-    if joints == smplh.JOINTS:
-        pose[:, 22:] = 0  # It has no such joints.
+    if source["kintree_table"].shape[-1] in reduction.BODIES:
+        pose[:, 22:] = 0  # They have no such joints.
     theirs = _theirs(source, pose, betas[:, :known])
     ours = _ours(clean, pose, betas[:, :known])
     apart = float(np.linalg.norm(theirs - ours, axis=-1).max())
@@ -58,33 +59,12 @@ def _ours(clean: dict[str, np.ndarray], pose: np.ndarray, betas: np.ndarray) -> 
 
 def _theirs(source: dict[str, np.ndarray], pose: np.ndarray, betas: np.ndarray) -> np.ndarray:
     try:
-        import smplx  # Only here: who never verifies never installs it.
-        import torch
-        from smplx.utils import Struct
+        import torch  # Only here: who never verifies never installs them.
     except ImportError as error:
-        raise ValueError(
-            "smplx and torch are needed for --verify-with-smplx: pip install smplx torch"
-        ) from error
-    arrays: dict[str, Any] = dict(source)
-    hands = source["kintree_table"].shape[-1] == smplh.JOINTS
-    verts = len(source["v_template"])
-    arrays.setdefault("posedirs", np.zeros((verts, 3, 9 * (source["weights"].shape[1] - 1))))
-    kind, options = smplx.SMPL, {}
-    if hands:  # Flat fingers: 45 angles of each hand, all 0.
-        flat = {f"hands_mean{side}": np.zeros(45) for side in "lr"}
-        arrays |= flat | {f"hands_components{side}": np.eye(45) for side in "lr"}
-        kind, options = smplx.SMPLH, {"use_pca": False, "flat_hand_mean": True}
-    with contextlib.redirect_stdout(io.StringIO()):  # It warns of ten betas.
-        model: Any = kind(
-            "",
-            data_struct=Struct(**arrays),
-            num_betas=betas.shape[1],
-            batch_size=len(pose),
-            # Vertices that it appends to the joints, which nobody asks for here.
-            vertex_ids=collections.defaultdict(int),
-            **options,
-        )
-    moving = pose[:, 1 : 22 if hands else 24].reshape(len(pose), -1)
+        raise _absent() from error
+    joints = source["kintree_table"].shape[-1]
+    model = _model(source, {"num_betas": betas.shape[1], "batch_size": len(pose)})
+    moving = pose[:, 1 : 22 if joints in reduction.BODIES else 24].reshape(len(pose), -1)
     with torch.no_grad():
         posed = model(
             betas=torch.from_numpy(betas),
@@ -92,3 +72,44 @@ def _theirs(source: dict[str, np.ndarray], pose: np.ndarray, betas: np.ndarray) 
             body_pose=torch.from_numpy(moving.copy()),
         )
     return posed.vertices.numpy()
+
+
+def _model(source: dict[str, np.ndarray], options: dict[str, Any]) -> Any:
+    """smplx's own body of these arrays; fingers flat."""
+    try:
+        import smplx
+        from smplx.utils import Struct
+    except ImportError as error:
+        raise _absent() from error
+    arrays: dict[str, Any] = dict(source)
+    shape = (len(source["v_template"]), 3, 9 * (source["weights"].shape[1] - 1))
+    arrays.setdefault("posedirs", np.zeros(shape))
+    larger = reduction.BODIES.get(source["kintree_table"].shape[-1])
+    if larger is not None:  # 45 angles of each hand, all 0.
+        arrays |= {f"hands_mean{side}": np.zeros(45) for side in "lr"}
+        arrays |= {f"hands_components{side}": np.eye(45) for side in "lr"}
+        options = options | {"use_pca": False, "flat_hand_mean": True}
+    with contextlib.redirect_stdout(io.StringIO()):  # It warns of ten betas.
+        if larger is not None and larger.face:
+            return _smplx(arrays, options)
+        kind = smplx.SMPL if larger is None else smplx.SMPLH
+        # Vertices that it appends to the joints, which nobody asks for here.
+        options = options | {"vertex_ids": collections.defaultdict(int)}
+        return kind("", data_struct=Struct(**arrays), **options)
+
+
+def _smplx(arrays: dict[str, Any], options: dict[str, Any]) -> Any:
+    """SMPL-X, which it only takes as a file, and with landmarks of the face."""
+    import smplx
+
+    face = {"lmk_faces_idx": np.zeros(1, int), "lmk_bary_coords": np.zeros((1, 3))}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.npz"
+        np.savez(path, **arrays, **face)
+        model: Any = smplx.SMPLX(str(path), **options)
+    model.vertex_joint_selector.extra_joints_idxs.zero_()  # As above.
+    return model
+
+
+def _absent() -> ValueError:
+    return ValueError("smplx and torch are needed for --verify-with-smplx: pip install smplx torch")

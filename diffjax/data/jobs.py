@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
-from diffjax import chunks
+from diffjax import chunks, progress
 from diffjax.data import records
 
 Value = TypeVar("Value")
@@ -144,7 +144,7 @@ def work(
     total = sum(last - first for first, last in (span(job, index) for index in all_mine))
     rows = chunks.ahead(lambda index: read(*span(job, index)), todo)
     try:
-        with chunks.progress(total, label, done(job, all_mine), job.what) as bar:
+        with progress.over(total, label, done(job, all_mine), job.what) as bar:
             for index, piece in zip(todo, rows):
                 finish(job, index, *do(piece, bar))
     except BaseException as error:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax import annotate, checkpoint, chunks, config, pose, smoothing, tracks
+from diffjax import annotate, checkpoint, config, pose, progress, smoothing, tracks
 from diffjax.data import records
 from diffjax.fitting import blocks, views
 from diffjax.fitting.blocks import Fitter
@@ -174,7 +174,7 @@ def fit_set(
     groups = groups_of(annotations, fitter.use, where)
     found = pieces_of(groups, fitter.use, max(records.count(annotations), 64))
     results, seconds = [], 0.0
-    with chunks.progress(records.count(annotations), fitter.name) as bar:
+    with progress.over(records.count(annotations), fitter.name) as bar:
         for piece in found:
             people = records.take(annotations, piece.rows)
             refined, took = fit_piece(fitter, people, piece.group, where, bar)

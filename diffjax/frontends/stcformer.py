@@ -139,6 +139,18 @@ def _optimiser(settings: Settings, epoch: int) -> optax.GradientTransformation:
     return optax.adam(rate)
 
 
+def check(settings: Settings) -> None:
+    """ValueError for settings that no lifter can be trained with."""
+    for name in ("window", "width", "depth", "batch", "steps"):
+        if (value := getattr(settings, name)) < 1:
+            raise ValueError(f"{name}: wanted 1 or more, got {value}")
+    if settings.steps % _PER_DISPATCH:
+        raise ValueError(f"steps: wanted a multiple of {_PER_DISPATCH}, got {settings.steps}")
+    if settings.network == "stcformer" and settings.width % (2 * settings.heads):
+        wanted = f"a multiple of {2 * settings.heads}, 2 heads"
+        raise ValueError(f"width: wanted {wanted}, got {settings.width}")
+
+
 def train(
     key: PRNGKeyArray,
     settings: Settings,
@@ -151,8 +163,7 @@ def train(
 
     `report` gets the step and the mean error in metres.
     """
-    if settings.steps % _PER_DISPATCH or settings.steps < 1:
-        raise ValueError(f"steps: wanted a multiple of {_PER_DISPATCH}, got {settings.steps}")
+    check(settings)
     plan = windows.plan(lengths, settings.window, max(settings.window // 2, 1))
     cut = jax.tree.map(jnp.asarray, windows.windows(plan))
     p, x = jnp.asarray(p, jnp.float32), jnp.asarray(x, jnp.float32)

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
-from tqdm import tqdm
 
 from diffjax import chunks, devices, guidance, tracks
 from diffjax.methods import scorehmr_loop
@@ -109,7 +108,7 @@ def run(
 class _Each:
     """Runs a program over pieces, block by block, and adds up the seconds."""
 
-    def __init__(self, block: Block, most: int, label: str, bar: tqdm | None):
+    def __init__(self, block: Block, most: int, label: str, bar: Any):
         self._block, self._most, self._how = block, most, {"label": label, "bar": bar}
         self.seconds = 0.0
 

@@ -14,12 +14,12 @@ UNITS = {
     "mpjpe": _MM, "pa_mpjpe": _MM, "n_mpjpe": _MM, "pve": _MM, "pa_pve": _MM,
     "rotation": _DEG, "root": _DEG, "mpjae": _DEG, "pa_mpjae": _DEG,
     "pck": _PERCENT, "auc": _PERCENT, "pa_pck": _PERCENT, "pa_auc": _PERCENT,
-    "acceleration_error": "mm/frame^2", "jerk": "mm/frame^3", "jitter": "10 m/s^3",
+    "acceleration_error": "mm/frame^2", "acceleration_error_s": "mm/s^2", "jerk": "mm/frame^3", "jitter": "10 m/s^3",
     "px": "px", "box": "% of box", "pck2d_05": _PERCENT, "pck2d_10": _PERCENT, "pckh": _PERCENT,
     "harm": _PERCENT,
 }  # fmt: skip
 """Of every measure there is."""
-IN_TIME = ("acceleration_error", "jerk", "jitter")
+IN_TIME = ("acceleration_error", "acceleration_error_s", "jerk", "jitter")
 """Measures that need neighbours: `in_time` has them."""
 
 

@@ -73,8 +73,10 @@ def numbers(
     the truth.
     """
     everywhere = np.ones_like(sure)
+    acceleration = _spread(at, points, 2, sure)
     found = {
-        "acceleration_error": _spread(at, points, 2, sure),
+        "acceleration_error": acceleration,
+        "acceleration_error_s": acceleration * protocol.fps**2,
         "jerk": _spread(at, raw, 3, everywhere),
     }
     if protocol.joints == "smpl24":

@@ -20,7 +20,7 @@ _LIMBS = tuple(
 _MPJPE, _PA = Column("MPJPE", "mpjpe"), Column("PA-MPJPE", "pa_mpjpe")
 _PVE, _HARM = Column("PVE", "pve"), Column("harmed", "harm")
 _ANGLES = Column("MPJAE", "mpjae"), Column("PA-MPJAE", "pa_mpjae")
-_ACCELERATION = Column("Accel", "acceleration_error")
+_ACCELERATION = Column("Accel", "acceleration_error"), Column("Accel/s", "acceleration_error_s")
 
 _ALL = (
     _MPJPE,
@@ -33,7 +33,7 @@ _ALL = (
     *_ANGLES,
     Column("PCK@150", "pck"),
     Column("AUC", "auc"),
-    _ACCELERATION,
+    *_ACCELERATION,
     Column("jerk", "jerk"),
     Column("2D", "px"),
     Column("2D PCK@0.05", "pck2d_05"),
@@ -58,7 +58,7 @@ _NAMED = (
         _FOURTEEN,
         (_PELVIS, _HIPS),
         "body",
-        (_MPJPE, _PA, _PVE, _ACCELERATION, _HARM),
+        (_MPJPE, _PA, _PVE, *_ACCELERATION, _HARM),
         cached=("h36m17", "h36m14"),
         checks=(conditions.gendered, conditions.rows_of(35515, of="3DPW's test set")),
         beside="SPIN, mmhuman3d, CLIFF, BEDLAM; PA-MPJPE also HMR and VIBE",
@@ -153,12 +153,12 @@ _NAMED = (
 PROTOCOLS = {protocol.name: protocol for protocol in _NAMED}
 
 
-def named(name: str, keypoints: str) -> Protocol:
-    """The protocol of a name; `diffjax` with the joints of the run."""
+def named(name: str, keypoints: str, fps: float = 30.0) -> Protocol:
+    """The protocol of a name, at so many frames a second; `diffjax` with the joints of the run."""
     if name == "diffjax":
-        return own(keypoints)
+        return own(keypoints)._replace(fps=fps)
     if name not in PROTOCOLS:
         raise ValueError(
             f"--protocol {name}: wanted one of {', '.join(get_args(Name))}, found {name!r}"
         )
-    return PROTOCOLS[name]
+    return PROTOCOLS[name]._replace(fps=fps)

@@ -1,11 +1,12 @@
 """Motion before simulated cameras, as sequence sets split by subject."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from diffjax import body, config
-from diffjax.data import filmed, sequence_sets, splits
+from diffjax.data import filmed, motion, sequence_sets, splits
 from diffjax.data.sequence_sets import SequenceSet
 
 _EVERY = {"train": 3, "val": 3, "test": 1}
@@ -21,7 +22,7 @@ class Videos(NamedTuple):
 
 
 def film(
-    motion: str,
+    source: str,
     body_path: str,
     *,
     seed: int = 0,
@@ -33,19 +34,25 @@ def film(
 
     Training motion is filmed `takes` times.
     """
+    if takes < 1 or not fps > 0:
+        raise ValueError(
+            f"film: wanted --takes of 1 or more and --fps above 0, got {takes} and {fps}"
+        )
     where = config.locate(body_path)
     keypoints = body.fold_keypoints(body.load_body(where), body.load_regressor(where, filmed.SET))
     sets = []
     for part in splits.Clips._fields:
-        if motion == "generated":
-            clips = splits.generated_clips(part)[:: _EVERY[part]]
-        else:
-            clips = getattr(splits.read_split(motion, (part,)), part)
-        clips = filmed.takes(clips, takes if part == "train" else 1, seed=seed)
+        clips = filmed.takes(_clips(source, part), takes if part == "train" else 1, seed=seed)
         rate = min(fps, *(clip.motion.fps for clip in clips))
         videos = filmed.film(clips, keypoints, seed=seed, fps=rate, detector=detector)
-        sets.append(sequence_sets.of_videos(videos, filmed.SET, f"{motion}, {part}", rate))
-    return _apart(Videos(*sets), motion)
+        sets.append(sequence_sets.of_videos(videos, filmed.SET, f"{source}, {part}", rate))
+    return _apart(Videos(*sets), source)
+
+
+def _clips(source: str, part: str) -> Sequence[motion.Clip]:
+    if source == "generated":
+        return splits.generated_clips(part)[:: _EVERY[part]]
+    return getattr(splits.read_split(source, (part,)), part)
 
 
 def _apart(videos: Videos, where: str) -> Videos:

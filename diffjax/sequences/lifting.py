@@ -1,24 +1,22 @@
-"""Sequence sets with the estimates of our own lifters; those of training videos are out of fold.
+"""Sequence sets with estimates of lifters; training videos are lifted out of fold.
 
 A refiner learns from a lifter's errors. On the subjects it was trained on a lifter errs less than on others: each
 training subject is lifted by a lifter that never saw it.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from diffjax import metrics, simulate, skeleton, windows
-from diffjax.data import records, sequence_sets
+from diffjax import metrics, progress, simulate, skeleton, windows
+from diffjax.data import sequence_sets
 from diffjax.data.sequence_sets import SequenceSet
 from diffjax.frontends import stcformer
-from diffjax.sequences import steadying
+from diffjax.sequences import outputs, steadying
 from diffjax.sequences.filming import Videos
-
-Report = Callable[[str], None]
 
 
 def with_estimates(
@@ -38,41 +36,36 @@ def _said(lifter: stcformer.Lifter, videos: SequenceSet, where: str) -> np.ndarr
 
 
 def _train(
-    seed: int, videos: SequenceSet, settings: stcformer.Settings, report: Report, name: str
+    seed: int, videos: SequenceSet, settings: stcformer.Settings, name: str
 ) -> stcformer.Lifter:
+    """A lifter of these videos; on stderr how far it is, and its error in training in mm."""
     if videos.truth3d is None:
         raise ValueError("lifter: field truth3d: wanted the truth of training videos, found none")
-    return stcformer.train(
-        jax.random.key(seed),
-        settings._replace(joints=videos.joint_set),
-        videos.poses2d,
-        videos.truth3d,
-        sequence_sets.lengths(videos),
-        lambda step, value: report(
-            f"{name}: step {step}/{settings.steps}, {1000 * value:.1f} mm in training"
-        ),
-    )
+    with progress.steps(settings.steps, name) as show:
+        return stcformer.train(
+            jax.random.key(seed),
+            settings._replace(joints=videos.joint_set),
+            videos.poses2d,
+            videos.truth3d,
+            sequence_sets.lengths(videos),
+            lambda step, value: show(step, f"{1000 * value:.1f} mm in training"),
+        )
 
 
 def cross_fitted(
-    videos: SequenceSet,
-    settings: stcformer.Settings,
-    *,
-    folds: int = 4,
-    seed: int = 0,
-    report: Report = lambda line: None,
+    videos: SequenceSet, settings: stcformer.Settings, *, folds: int = 4, seed: int = 0
 ) -> SequenceSet:
     """The videos with estimates, each by a lifter that never saw its subject."""
     if videos.subject is None:
         raise ValueError("cross-fitting: field subject: wanted subjects, found none; name them")
     fold = simulate.fold_of_subjects(videos.subject, folds)
+    count = fold.max() + 1
     estimate = np.zeros((*videos.poses2d.shape[:2], 3), np.float32)
-    for i in range(fold.max() + 1):
-        name, held_out = f"lifter {i + 1} of {fold.max() + 1}, cross-fitted", fold == i
-        seen = sequence_sets.take(videos, ~held_out)
-        lifter = _train(seed + i + 1, seen, settings, report, name)
-        part = with_estimates(sequence_sets.take(videos, held_out), [lifter])
-        estimate[held_out] = part.estimate3d
+    for i in range(count):
+        seen, held_out = (sequence_sets.take(videos, rows) for rows in (fold != i, fold == i))
+        name = f"lifter {i + 1} of {count}, cross-fitted"
+        lifter = _train(seed + i + 1, seen, settings, name)
+        estimate[fold == i] = with_estimates(held_out, [lifter]).estimate3d
     return dataclasses.replace(videos, estimate3d=estimate)
 
 
@@ -83,7 +76,6 @@ def lift(
     average: int = 1,
     folds: int = 4,
     seed: int = 0,
-    report: Report = lambda line: None,
 ) -> tuple[Videos, list[stcformer.Lifter]]:
     """All sets with estimates: train out of fold, val and test by lifters of all of train.
 
@@ -92,31 +84,30 @@ def lift(
     if average < 1:
         raise ValueError(f"average: wanted 1 lifter or more, got {average}")
     seeds = range(seed, seed + average)
-    crossed = [
-        cross_fitted(videos.train, settings, folds=folds, seed=s, report=report) for s in seeds
-    ]
+    crossed = [cross_fitted(videos.train, settings, folds=folds, seed=s) for s in seeds]
     mean = np.mean([np.asarray(part.estimate3d) for part in crossed], 0, dtype=np.float32)
     train = dataclasses.replace(videos.train, estimate3d=mean)
-    lifters = [_train(s, videos.train, settings, report, "lifter of val and test") for s in seeds]
+    lifters = [_train(s, videos.train, settings, "lifter of val and test") for s in seeds]
     held_out = (with_estimates(part, lifters) for part in videos[1:])
     return Videos(train, *held_out), lifters
 
 
-def write(directory: Path, videos: Videos, lifters: Sequence[stcformer.Lifter]) -> None:
-    """train.npz, val.npz, test.npz; the lifters as lifter.npz, lifter_2.npz, ..."""
-    for name, part in zip(videos._fields, videos):
-        sequence_sets.write(directory / f"{name}.npz", part)
-    for i, lifter in enumerate(lifters):
-        name = f"lifter_{i + 1}.npz" if i else "lifter.npz"
-        records.save_arrays(directory / name, stcformer.arrays_of(lifter))
-
-
 def lift_file(
-    data: Path, lifters: Sequence[Path], out: Path, *, bones: float, gaps: windows.Gaps
+    data: Path,
+    lifters: Sequence[Path],
+    out: Path,
+    *,
+    bones: float = 0.0,
+    gaps: windows.Gaps = "refuse",
+    overwrite: bool = False,
 ) -> str:
-    """Writes a sequence set with the mean estimate of lifters, a share of the way to steady bones; says of how many."""
-    if out.suffix != ".npz" or out.resolve() == data.resolve():
-        raise ValueError(f"{out}: wanted a name ending in .npz, and not the set itself; choose one")
+    """Writes a sequence set with the mean estimate of lifters, a share of the way to steady bones; describes it.
+
+    A file that is there is refused, or replaced with `overwrite`.
+    """
+    outputs.check_file(out, data, *lifters)
+    if not overwrite:
+        outputs.refuse_existing(out)
     if not lifters or not 0 <= bones <= 1:
         raise ValueError(
             f"lift: wanted one --lifter or more and --bones in [0, 1], got {len(lifters)} and {bones}"
@@ -125,21 +116,18 @@ def lift_file(
     lifted = with_estimates(videos, [stcformer.load(file) for file in lifters], str(lifters[0]))
     lifted = steadying.steadied(lifted, bones)
     sequence_sets.write(out, lifted)
-    said = f"{out}: {sequence_sets.count(lifted)} frames lifted"
-    if lifted.truth3d is None:
+    return f"{out}: lifted {describe(lifted)}"
+
+
+def describe(videos: SequenceSet) -> str:
+    """How many frames there are; where the truth is known, how far off the estimates are on the mean."""
+    said = f"{sequence_sets.count(videos)} frames"
+    if videos.truth3d is None:
         return said
-    mpjpe, pa = (float(np.mean(x)) for x in _errors(lifted.estimate3d, lifted.truth3d))
+    mpjpe, pa = (float(np.mean(x)) for x in _errors_mm(videos.estimate3d, videos.truth3d))
     return f"{said}, MPJPE {mpjpe:.1f} mm, P-MPJPE {pa:.1f} mm"
 
 
-def errors(videos: Videos) -> Iterator[tuple[str, float, float]]:
-    """Name, MPJPE and P-MPJPE in mm of each set's estimates."""
-    for name, part in zip(Videos._fields, videos):
-        pair = (part.estimate3d, part.truth3d)
-        mpjpe, pa = _errors(*pair)
-        yield name, float(np.mean(mpjpe)), float(np.mean(pa))
-
-
 @jax.jit
-def _errors(estimate, truth):
+def _errors_mm(estimate, truth):
     return metrics.mpjpe_mm(estimate, truth), metrics.pa_mpjpe_mm(estimate, truth)

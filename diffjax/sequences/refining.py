@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from diffjax import chunks, config, devices, unpickle
+from diffjax import config, devices, progress, unpickle
 from diffjax.data import jobs, sequence_sets
 from diffjax.data.sequence_sets import SequenceSet
 from diffjax.methods import d3prefiner
-from diffjax.sequences import scoring, sources, steadying, store
+from diffjax.sequences import outputs, scoring, sources, steadying, store
 
 REFINING = (
     "stride", "at_once", "init", "iterations", "flip", "bones", "gaps", "remat", "dtype", "attention",
@@ -36,28 +36,31 @@ def refine_file(
       out: an .npz to write, whole or not at all.
       workdir: where the refiner was trained, unless `parts.refiner` says (default: runs/NAME).
     """
-    if out.suffix != ".npz" or (Path(data).exists() and out.resolve() == Path(data).resolve()):
-        raise ValueError(f"{out}: wanted a name ending in .npz, and not the set itself; choose one")
     workdir = workdir or Path("runs") / run.name
     where = run.parts.refiner or workdir
+    outputs.check_file(out, data, where)
+    there = out.exists()
     videos = sources.open_set(run, data, "test", workdir)
-    model = store.load(where)
-    seen = sequence_sets.in_order_of(model.joint_set, videos, str(where))
-    store.check_window(model, run.sequence.window, where)
-    model = with_settings(model, run.sequence)
     _check_estimates(videos, data)
+    model = _load(run, where)
+    seen = sequence_sets.in_order_of(model.joint_set, videos, str(where))
     job = _open_job(out, model, seen)
     _work(job, model, seen)
     jobs.wait(job)
     if not devices.is_first():
         return ""
-    parts = [unpickle.load_npz(file, objects=False)["estimate3d"] for file in jobs.shards(job)]
-    refined = dataclasses.replace(seen, estimate3d=np.concatenate(parts))
-    refined = steadying.steadied(refined, model.run.sequence.bones)
-    refined = sequence_sets.in_order_of(videos.joint_set, refined, data)
+    refined = sequence_sets.in_order_of(videos.joint_set, _joined(job, model, seen), data)
     sequence_sets.write(out, refined)
     jobs.forget(job)
-    return f"{out}: {describe(videos, refined)}"
+    said = f"{out}: {describe(videos, refined)}"
+    return f"{said}\n{out} was there before: replaced" if there else said
+
+
+def _load(run: config.Run, where: str | Path) -> d3prefiner.Model:
+    """The refiner in a working directory or file, to refine as the run says."""
+    model = store.load(where)
+    store.check_window(model, run.sequence.window, where)
+    return with_settings(model, run.sequence)
 
 
 def _open_job(out: Path, model: d3prefiner.Model, videos: SequenceSet) -> jobs.Job:
@@ -87,6 +90,13 @@ def _work(job: jobs.Job, model: d3prefiner.Model, videos: SequenceSet) -> None:
     jobs.work(job, lambda first, end: (first, end), do, "d3prefiner")
 
 
+def _joined(job: jobs.Job, model: d3prefiner.Model, videos: SequenceSet) -> SequenceSet:
+    """The set as all pieces have refined it, its bones steadied."""
+    parts = [unpickle.load_npz(file, objects=False)["estimate3d"] for file in jobs.shards(job)]
+    refined = dataclasses.replace(videos, estimate3d=np.concatenate(parts))
+    return steadying.steadied(refined, model.run.sequence.bones)
+
+
 def _check_estimates(videos: SequenceSet, where: str) -> None:
     if videos.estimate3d is None:
         raise ValueError(
@@ -111,7 +121,7 @@ def refine_set(model: d3prefiner.Model, videos: SequenceSet, where: str) -> Sequ
     """The set with its estimates refined, with a progress bar over frames."""
     _check_estimates(videos, where)
     sizes, pair = sequence_sets.lengths(videos), (videos.estimate3d, videos.poses2d)
-    with chunks.progress(sequence_sets.count(videos), "d3prefiner", what="frames") as bar:
+    with progress.over(sequence_sets.count(videos), "d3prefiner", what="frames") as bar:
         better = d3prefiner.refine_sequences(model, *pair, sizes, bar.update)
     refined = dataclasses.replace(videos, estimate3d=_rooted(better, videos))
     return steadying.steadied(refined, model.run.sequence.bones)

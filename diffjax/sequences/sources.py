@@ -1,19 +1,17 @@
 """Where a run's sequence sets come from: files, or generated motion that is filmed and lifted once."""
 
+import dataclasses
 import pathlib
-
-from tqdm import tqdm
 
 from diffjax import config
 from diffjax.data import sequence_sets
 from diffjax.data.sequence_sets import SequenceSet
-from diffjax.frontends import stcformer
-from diffjax.sequences import filming, lifting
+from diffjax.sequences import making, recipes
+from diffjax.sequences.filming import Videos
 
 DEMO = "demo"
-_KEPT = "sequences"
-LIFTER, FOLDS = stcformer.LIGHT._replace(steps=1000), 2
-"""Of generated motion: a third of the steps, and 30 subjects seen by each cross-fitted lifter."""
+TRAINING = recipes.Training(steps=1000, folds=2)
+"""Of the demo's lifters: a third of the steps, and 30 subjects seen by each cross-fitted lifter."""
 
 
 def open_set(run: config.Run, name: str, part: str, workdir: pathlib.Path) -> SequenceSet:
@@ -23,15 +21,25 @@ def open_set(run: config.Run, name: str, part: str, workdir: pathlib.Path) -> Se
     """
     if name != DEMO:
         return sequence_sets.read(name, run.sequence.gaps)
-    file = workdir / _KEPT / f"{part}.npz"
+    file = _kept(workdir, part)
     if not file.exists():
         make_demo(file.parent, run.data.body)
     return sequence_sets.read(file)
 
 
+def with_files(run: config.Run, workdir: pathlib.Path) -> config.Run:
+    """The run with the demo's sets by the files that `open_set` keeps of them in `workdir`."""
+    parts = [part for part in Videos._fields if getattr(run.data, part) == DEMO]
+    files = {part: str(_kept(workdir, part)) for part in parts}
+    return dataclasses.replace(run, data=dataclasses.replace(run.data, **files))
+
+
+def _kept(workdir: pathlib.Path, part: str) -> pathlib.Path:
+    return workdir / "sequences" / f"{part}.npz"
+
+
 def make_demo(directory: pathlib.Path, body: str) -> None:
     """Writes train, val and test of generated motion, as `scripts/make_sequences.py --steps 1000 --folds 2` does."""
-    print(f"{directory}: filming generated motion and training lifters: minutes, once")
-    videos = filming.film("generated", body)
-    made, lifters = lifting.lift(videos, LIFTER, folds=FOLDS, report=tqdm.write)
-    lifting.write(directory, made, lifters)
+    print(f"{directory}: filming generated motion and training lifters: minutes, once", flush=True)
+    told = recipes.Recipe(recipes.Film(body=pathlib.Path(body)), training=TRAINING)
+    making.write(directory, *making.make(told))

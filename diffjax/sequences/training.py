@@ -11,11 +11,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from diffjax import checkpoint, config, feed, loop, losses, metrics, micro_batches
+from diffjax import config, feed, loop, losses, metrics, micro_batches
 from diffjax.data import pipeline
 from diffjax.loop import Best, State
 from diffjax.methods import d3prefiner
-from diffjax.sequences import refining, store, tasks
+from diffjax.sequences import resuming, store, tasks
 from diffjax.sequences.tasks import Examples, Task
 
 
@@ -107,54 +107,6 @@ def _better(run: config.Run, step: int, state: State, values: dict[str, float], 
     return Best(jax.tree.map(jnp.copy, state.ema[0]), step, loss) if loss < best.loss else best
 
 
-def _save(workdir, task: Task, state: State, best: Best, position: Any) -> None:
-    facts = store.facts_of(task.model) | {"batches": position}
-    fitted = store.fitted(task.model)
-    items = {"state": state._replace(ema=()), "ema": state.ema, **fitted}
-    if best.step:
-        items["best"] = best.params
-        facts["best"] = {"step": best.step, "loss": best.loss}
-    checkpoint.save(workdir, int(state.step), items, facts)
-
-
-def _resume(
-    run: config.Run, workdir: pathlib.Path, task: Task, state: State, batches: Any
-) -> tuple[State, Best]:
-    """The newest saved state, with the data where it was; the given one where nothing was saved."""
-    step = checkpoint.latest(workdir)
-    if step is None:
-        return state, Best(state.ema[0])
-    saved = store.load(workdir, task.model.joint_set)
-    loop.check_resumed(run, saved.run, workdir)
-    _check_resumed(run.sequence, saved.run.sequence, workdir)
-    facts = checkpoint.read_facts(workdir, step)
-    wanted, best = store.fitted(task.model), facts.get("best")
-    like: dict[str, PyTree] = {"state": state._replace(ema=()), "ema": state.ema, **wanted}
-    trees = checkpoint.restore(workdir, step, like | ({"best": state.ema[0]} if best else {}))
-    same = jax.tree.map(
-        lambda a, b: np.allclose(a, b, 1e-4, 1e-6), wanted, {k: trees[k] for k in wanted}
-    )
-    if not all(jax.tree.leaves(same)):
-        raise ValueError(
-            f"{workdir}: field noise: wanted what {run.data.train} says of its lifter, found another's in "
-            "the saved run; the sequences have changed: choose another --workdir"
-        )
-    print(f"{workdir}: going on from step {step} of {run.train.steps}")
-    batches.set_state(facts["batches"])
-    kept = Best(trees["best"], **best) if best else Best(state.ema[0])
-    return trees["state"]._replace(ema=trees["ema"]), kept
-
-
-def _check_resumed(told: config.Sequences, saved: config.Sequences, workdir: pathlib.Path) -> None:
-    for field in dataclasses.fields(told):
-        now, then = getattr(told, field.name), getattr(saved, field.name)
-        if now != then and field.name not in refining.REFINING:
-            raise ValueError(
-                f"{workdir}: field sequence.{field.name}: wanted {now!r}, found {then!r} in the saved run; "
-                "resume with what it was, or choose another --workdir"
-            )
-
-
 def train_refiner(run: config.Run, workdir: str | pathlib.Path) -> d3prefiner.Model:
     """Trains, or goes on where `workdir` stopped; writes checkpoints, metrics.jsonl, model.npz there.
 
@@ -166,16 +118,17 @@ def train_refiner(run: config.Run, workdir: str | pathlib.Path) -> d3prefiner.Mo
             f"train.batch_size: wanted a multiple of {jax.device_count()} devices, got {run.train.batch_size}"
         )
     task = tasks.make_task(run, workdir)
-    people = np.arange(len(task.examples.p), dtype=np.int32)
+    index = np.arange(len(task.examples.p), dtype=np.int32)
     rows = run.train.batch_size // jax.process_count()
-    batches: Any = pipeline.batches(people, rows, run.train.seed)
-    state, best = _resume(run, workdir, task, feed.replicate(init_state(run, task)), batches)
+    batches: Any = pipeline.batches(index, rows, run.train.seed)
+    start = feed.replicate(init_state(run, task))
+    state, best = resuming.resume(run, workdir, task, start, batches)
     work = loop.Work(
         step=make_step(run, task),
         terms=SequenceTerms,
         report=make_report(run, task),
         better=functools.partial(_better, run),
-        save=functools.partial(_save, workdir, task),
+        save=functools.partial(resuming.save, workdir, task),
     )
     state, best = loop.run_steps(run, workdir, work, task.examples, state, batches, best)
     averages = best.params if best.step else state.ema[0]

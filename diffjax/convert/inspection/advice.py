@@ -152,7 +152,7 @@ _CHOICES = {
 }
 
 
-_REGRESSORS = {"h36m": "h36m17", "j19": "j19"}
+_REGRESSORS = {"h36m": "h36m17", "j19": "j19", "j14": "h36m14"}
 """Keypoint sets by what regressors of them are called."""
 
 
@@ -163,7 +163,8 @@ def _places(look: recognise.Look, path: Path, findings: list[Finding]) -> dict[s
         "out": _named(stem, "set", path),
         "joined": _named(stem, "joined", path),
         "better": _named(stem, "better", path),
-        "model": f"{stem}.npz" if path.suffix != ".npz" else _named(stem, "body", path),
+        # SMPL-X's files are often both there, .pkl and .npz.
+        "model": _named(stem, "body", path) if path.with_suffix(".npz").exists() else f"{stem}.npz",
         "stem": stem,
     }
     return {

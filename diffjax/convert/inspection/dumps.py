@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from diffjax.convert import larger_poses
 from diffjax.convert.inspection import formats
 
 _BARE = ("array", "value")
@@ -14,6 +15,7 @@ _BARE = ("array", "value")
 _TURNS = re.compile(r"pose|theta|rot|orient|^array$|^value$")
 POSE_SIZES = {72: "axis-angle", 216: "matrices", 144: ""}
 """Numbers a row that look like 24 rotations, and their layout; 6D has several and no file says which."""
+_JOINTS = [(24,), *((joints,) for joints in larger_poses.NAMES)]
 _CHOOSE = (
     "the layout must be chosen, 6d-columns, 6d-interleaved or 6d-rows: "
     "it is in no file, ask the program that wrote it"
@@ -84,17 +86,21 @@ def _in_parts(fields: Mapping[str, Any]) -> formats.Format | None:
 
 
 def layout_of(name: str, value: Any) -> str | None:
-    """Layout of something like 24 rotations a row; None for anything else, "" where it is not known."""
+    """Layout of something like 24 rotations a row, or those of SMPL-H and SMPL-X; None for anything else, ""
+    where it is not known."""
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.size:
         return None
-    if value.shape[-3:] == (24, 3, 3):
+    named = _TURNS.search(name.lower()) and "joint" not in name.lower()
+    if value.shape[-2:] == (3, 3) and value.shape[-3:-2] in _JOINTS:
         return "matrices"
     if value.shape[-2:] == (24, 6):
         return ""
-    if value.shape[-2:] == (24, 3):
-        angles = _TURNS.search(name.lower()) and "joint" not in name.lower()
-        return "axis-angle" if angles else None
-    return POSE_SIZES.get(value.shape[-1]) if value.ndim in (1, 2) else None
+    if value.shape[-1:] == (3,) and value.shape[-2:-1] in _JOINTS:
+        return "axis-angle" if named else None
+    if value.ndim not in (1, 2):
+        return None
+    larger = named and value.shape[-1] in [3 * joints for joints in larger_poses.NAMES]
+    return "axis-angle" if larger else POSE_SIZES.get(value.shape[-1])
 
 
 def is_betas(name: str) -> bool:

@@ -59,7 +59,9 @@ BODIES = (
         "smplx",
         "SMPL-X body model",
         _SMPL,
-        note="its shapes and joints are not SMPL's: get SMPL_NEUTRAL.pkl",
+        command="smpl --source {path} --out {model}",
+        note="55 joints become SMPL's 24: hands flat, the face at rest; its betas are not SMPL's, so use it "
+        "with people whose betas are SMPL-X's",
         test=lambda fields: _joints_of_body(fields) == 55,
     ),
     Format(
@@ -73,7 +75,14 @@ BODIES = (
         "keypoint regressor of SMPL",
         "array|value",
         command="smpl --source SMPL_NEUTRAL.pkl --out smpl_neutral.npz --regressor {regressor}={path}",
-        test=lambda fields: len(fields) == 1 and last(fields, "array", "value") in (6890, 10475),
+        test=lambda fields: len(fields) == 1 and last(fields, "array", "value") == 6890,
+    ),
+    Format(
+        "regressor-smplx",
+        "keypoint regressor of SMPL-X",
+        "array|value",
+        command="smpl --source SMPLX_NEUTRAL.npz --out smplx_neutral.npz --regressor {regressor}={path}",
+        test=lambda fields: len(fields) == 1 and last(fields, "array", "value") == 10475,
     ),
 )
 

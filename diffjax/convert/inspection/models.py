@@ -7,6 +7,14 @@ import numpy as np
 
 from diffjax.convert.inspection.verdict import Finding, count, number
 
+_COMPONENTS = {
+    10: "v1.0's, as mmhuman3d uses",
+    300: "v1.1's; the first 10 are kept",
+    20: "SMPL-X's 10 of shape and 10 of expression; the first 10 are kept",
+    400: "SMPL-X's 300 of shape and 100 of expression; the first 10 are kept",
+}
+"""What a number of components tells."""
+
 
 def findings(fields: Mapping[str, Any]) -> list[Finding]:
     """Of a body model, of a BVH skeleton, or of a network's weights."""
@@ -37,9 +45,7 @@ def _body(fields: Mapping[str, Any]) -> list[Finding]:
         )
     if isinstance(shapes, np.ndarray) and shapes.ndim == 3:
         size = shapes.shape[-1]
-        more = {10: "v1.0's, as mmhuman3d uses", 300: "v1.1's; the first 10 are kept"}.get(
-            size, "the first 10 are kept"
-        )
+        more = _COMPONENTS.get(size, "the first 10 are kept")
         facts = {"components": size}
         out.append(
             Finding(
