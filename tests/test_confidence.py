@@ -263,6 +263,7 @@ def test_a_calibration_comes_back_from_its_file_to_the_bit(tmp_path):
             np.zeros((3, 6)),
             r"field change_mm: wanted finite numbers of shape \(600, 6\)",
         ),
+        ("sequence", None, "field sequence: wanted a calibration of quality, found none"),
         ("shares", np.linspace(0, 1, 6), "field shares: wanted shares of the way above 0"),
         ("shares", None, "field shares: wanted a calibration of quality, found none"),
     ],

@@ -30,6 +30,40 @@ def test_harmless_fits_need_no_gate_and_hopeless_ones_are_all_refused():
         gates.choose_margin(gain, np.ones(3, bool), 5.0)
 
 
+def sequences_of(random, count=20, each=50):
+    """People of sequences that differ in how many of them a fit harms; and what gain is expected of each."""
+    group = np.repeat(np.arange(count), each)
+    gain = random.normal(size=count * each)
+    worse = random.normal(0.0, 1.0, count)[group]
+    return gain, random.random(count * each) < 1 / (1 + np.exp(2 * gain - worse + 2)), group
+
+
+def test_the_promise_to_sequences_is_kept_to_new_ones():
+    random, harm = np.random.default_rng(0), {True: [], False: []}
+    for _ in range(60):
+        told, (gain, harmed, _group) = sequences_of(random), sequences_of(random, count=400)
+        for drawn in harm:
+            margin = gates.choose_margin(*told[:2], 0.05, told[2] if drawn else None)
+            harm[drawn].append(np.mean(harmed & (gain > margin)))
+    assert np.mean(np.array(harm[True]) > 0.05) <= 0.1
+    assert np.mean(np.array(harm[False]) > 0.05) > 0.3
+
+
+def test_drawing_sequences_never_lets_more_people_go():
+    gain, harmed, group = sequences_of(np.random.default_rng(1))
+    for max_harm in (0.0, 0.02, 0.1, 1.0):
+        plain = gates.choose_margin(gain, harmed, max_harm)
+        assert gates.choose_margin(gain, harmed, max_harm, group) >= plain
+    assert gates.choose_margin(gain, harmed, 1.0, group) == -np.inf
+
+
+def test_people_of_one_sequence_are_drawn_themselves():
+    gain, harmed, _ = sequences_of(np.random.default_rng(2))
+    one, all_apart = np.full(len(gain), "walk"), np.arange(len(gain))
+    margins = [gates.choose_margin(gain, harmed, 0.05, group) for group in (one, all_apart, None)]
+    assert margins[0] == margins[1] > margins[2]
+
+
 def test_part_of_the_way_is_chosen_where_it_harms_fewer_and_keeps_more():
     gain, shares = np.arange(4.0), np.array([1.0, 0.5])
     whole = np.array([4.0, -3.0, 2.0, -8.0])

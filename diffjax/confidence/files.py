@@ -11,7 +11,7 @@ from diffjax.confidence.calibration import Expectation, Scale
 from diffjax.data import records
 from diffjax.methods import map_fit
 
-_FORMAT = 2
+_FORMAT = 3
 _MAKE = "make it with `python scripts/evaluate.py --quality cheap`"
 
 
@@ -41,6 +41,8 @@ class Calibration(NamedTuple):
     """(people,) predicted of those who told it, by models that did not see their sequence."""
     change_mm: np.ndarray
     """(people, shares) of their PA-MPJPE at each share of the way from the estimate to the fit: below 0 is better."""
+    sequence: np.ndarray
+    """(people,) which sequence they are of."""
     shares: np.ndarray
     """(shares,) of the way."""
     errors: map_fit.ErrorModel
@@ -56,6 +58,7 @@ def save(path: Path, told: Calibration) -> None:
         "origin": np.str_(json.dumps(told.origin._asdict())),
         "held_out_gain": told.held_out_gain,
         "change_mm": told.change_mm,
+        "sequence": told.sequence,
         "shares": told.shares,
         "factor": told.errors.factor,
         "trust": np.array([told.guidance.map_weight, told.guidance.robust_px_share]),
@@ -81,13 +84,14 @@ def load(path: str | Path) -> Calibration:
     )
     held_out, shares = (_numbers(path, arrays, name, (-1,)) for name in ("held_out_gain", "shares"))
     change = _numbers(path, arrays, "change_mm", (len(held_out), len(shares)))
+    sequence = _numbers(path, arrays, "sequence", (len(held_out),))
     if not len(shares) or not ((shares > 0) & (shares <= 1)).all():
         raise ValueError(
             f"{path}: field shares: wanted shares of the way above 0 and up to 1, found {shares.tolist()}; {_MAKE}"
         )
     error, gain = (_expectation(path, arrays, what) for what in ("error", "gain"))
     errors = map_fit.ErrorModel(factor.astype(np.float32))
-    return Calibration(origin, error, gain, held_out, change, shares, errors, guidance)
+    return Calibration(origin, error, gain, held_out, change, sequence, shares, errors, guidance)
 
 
 def _origin(path: Any, arrays: dict[str, Any]) -> Origin:

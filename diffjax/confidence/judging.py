@@ -54,6 +54,7 @@ def calibrate(
         gain.expectation,
         gain.held_out[known],
         change,
+        np.unique(groups[known], return_inverse=True)[1],
         np.array(SHARES),
         errors,
         guidance,
@@ -71,11 +72,11 @@ def way(told: Calibration, worth: Worth, max_harm: float) -> Numbers:
     """How far of the way to the fit each goes so that at most this share of all people is harmed.
 
     Whoever is expected to gain more than a margin goes as far as the others; the rest stay where they are. The margin
-    is the smallest that kept the promise on the people of the calibration, the way the one with the largest mean gain
-    there, each judged by models that did not see their sequence.
+    is the smallest that kept the promise on the people of the calibration with 95 % confidence, their sequences drawn
+    again; the way the one with the largest mean gain there. Each is judged by models that did not see their sequence.
     """
     expected = told.held_out_gain, told.change_mm, told.shares
-    chosen = gates.choose_gate(*expected, max_harm, evaluate.HARM_MM)
+    chosen = gates.choose_gate(*expected, max_harm, evaluate.HARM_MM, told.sequence)
     score = worth.gain_score
     goes = np.asarray(gates.gate(score, np.zeros_like(score), chosen.margin))
     return np.where(goes, chosen.share, 0.0)
