@@ -74,7 +74,7 @@ class Lines(contextlib.AbstractContextManager):
         self._label, self._what, self._first = label, what, float(done)
         self._tenths, self._began = _tenths(self.n, total), time.monotonic()
         self._said = self._began
-        if done:
+        if 0 < done < total:
             self._say("going on")
 
     def update(self, count: Any = 1) -> None:

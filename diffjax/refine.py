@@ -24,6 +24,7 @@ from diffjax.pose import Refined
 from diffjax.sequences import refining
 
 _PIECE = 2048
+_FAR = 0.25  # Boxes from their keypoints, on average: detectors err by some hundredths, wrong sets by more than one.
 """People of a piece, more or less: what a killed run has to do again."""
 
 
@@ -152,7 +153,24 @@ def _refine_groups(
     )
     hint = refine_groups.hint(people, mode.use, run.scorehmr.use)
     replaced = [f"{out} was there before: replaced"] if there else []
-    return "\n".join([*lines, last, *_expectations(mode, quality), *replaced, *hint])
+    said = [*_doubts(quality), *_expectations(mode, quality), *replaced, *hint]
+    return "\n".join([*lines, last, *said])
+
+
+def _doubts(quality: dict[str, np.ndarray]) -> list[str]:
+    """A warning where most keypoints cannot be of these people."""
+    if "gain" not in quality:
+        return []
+    before, after = (quality[f"reprojection_px_{when}"] for when in ("before", "after"))
+    gain = quality["gain"]
+    sure = (gain != 0) & (before != after)  # The gain is in boxes of the person.
+    off = after[sure] * gain[sure] / (before[sure] - after[sure])
+    if not len(off) or np.median(off) < _FAR:
+        return []
+    return [
+        f"Warning: half of the people end {100 * np.median(off):.0f} % of their keypoints' box or more from their "
+        "keypoints. Are these of another keypoint set, image size, or order of rows?"
+    ]
 
 
 def _expectations(mode: modes.Mode, quality: dict[str, np.ndarray]) -> list[str]:

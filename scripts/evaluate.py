@@ -77,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 (cheap), or from six fits more (full); told by the validation people. Writes calibrations for
                 refine.py --quality-from.
             max_harm: Rows more: those left alone of whom too little gain is expected, the others taken as far to their
-                fit as pays, so that at most this share of the validation people gets worse by more than 1 mm; 0.05 is
-                a good one. With --quality cheap at least.
+                fit as pays, so that with 95 % confidence at most this share of all gets worse by more than 1 mm; 0.05
+                is a good one. Told by the validation people. With --quality cheap at least.
             calibrate: Of --quality: more sets whose truth is known, beside the validation people.
             score: Instead: this refined set alone, without running a method, against the truth in `data`
                 (default: in itself).

@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             quality_from: A calibration that scripts/evaluate.py --quality wrote of this method and evidence: then
                 NAME_quality.npz beside the output says what error and what gain to expect of each row.
             max_harm: With a calibration: leave those alone of whom too little gain is expected, and take the others as
-                far to their fit as pays, so that at most this share of all gets worse by more than 1 mm (0.05, say);
-                off by default.
+                far to their fit as pays, so that with 95 % confidence at most this share of all gets worse by more than
+                1 mm (0.05, say); off by default.
             fps: Frames a second of tracks: --scorehmr.video.* are meant at 30, and become what lasts as long at
                 these. The commands that evaluate.py --fps prints have that done.
             config_file: A file of configs/; every field below overrides it.

@@ -160,6 +160,45 @@ def test_a_reader_who_has_left_is_not_told_of_it():
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+def test_a_misspelt_config_is_answered_with_the_nearest(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"no config here; did you mean scorehmr_demo\.py\?"
+    ):
+        config.load("configs/scorehmr_demos.py")
+    with pytest.raises(FileNotFoundError, match=r"configs/demo\.py needs no data"):
+        config.load(tmp_path / "none.py")
+
+
+def test_work_whose_output_nobody_wanted_is_no_failure():
+    """As of a supervisor that starts us without a standard output; and errors stay what they were."""
+    for ends, code in (("print('seen')", 0), ("int('x')", 2)):
+        start = f"import sys; sys.stdout = None; from diffjax import config; config.run_main(lambda: {ends})"
+        done = subprocess.run([sys.executable, "-c", start], stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+
+
+def test_ctrl_c_in_a_callback_that_cannot_raise_still_stops():
+    code = """
+import signal, time
+from diffjax import config
+
+class Lost:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+def main():
+    Lost()
+    time.sleep(60)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+config.run_main(main)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, timeout=50
+    )
+    assert (done.returncode, done.stderr) == (130, "stopped\n")
+
+
 def test_a_bug_is_not_hidden_behind_one_line(monkeypatch):
     def main():
         raise TypeError("a bug")

@@ -216,6 +216,19 @@ def test_one_person_of_smplx_has_no_axis_of_rows(tmp_path):
         assert generic.read_generic(tmp_path / "d.npz", say=_silent)["pose"].shape == (1, 24, 3, 3)
 
 
+@pytest.mark.parametrize("people", [22, 24, 52, 55])
+def test_as_many_people_as_a_body_has_joints_are_no_single_person(tmp_path, people):
+    turns = np.random.default_rng(0).normal(size=(people, 72)).astype(np.float32)
+    parts = {"global_orient": turns[:, :3], "body_pose": turns[:, 3:], "betas": turns[:, :10]}
+    lenses = np.broadcast_to(np.eye(3, dtype=np.float32), (people, 3, 3))
+    np.savez(tmp_path / "d.npz", **parts, intrinsics=lenses)
+    words = shlex.split(_inspected(tmp_path / "d.npz")["command"])
+    assert words[words.index("--pose-field") + 1] == "global_orient+body_pose"
+    assert len(generic.read_generic(tmp_path / "d.npz", say=_silent)["pose"]) == people
+    with pytest.raises(ValueError, match="found 3"):
+        generic.read_generic(tmp_path / "d.npz", pose_field="global_orient", say=_silent)
+
+
 def test_a_layout_that_the_size_contradicts_is_refused_with_the_size_of_the_file(tmp_path):
     np.savez(tmp_path / "d.npz", poses=_turns(55).reshape(PEOPLE, -1))
     with pytest.raises(ValueError, match=r"wanted 216 numbers a row .* found 165"):

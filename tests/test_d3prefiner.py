@@ -305,8 +305,9 @@ def test_what_does_not_fit_a_checkpoint_is_refused(files, trained, tmp_path):
         refine.refine_file(run, str(tmp_path / "bare.npz"), out, workdir=trained)
     with pytest.raises(FileNotFoundError, match="no sequence refiner here"):
         refine.refine_file(run, files["test"], out, workdir=tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="wanted another file than the input"):
-        refine.refine_file(run, files["test"], sequence_sets.Path(files["test"]), workdir=trained)
+    for out in (sequence_sets.Path(files["test"]), trained / "model.npz"):
+        with pytest.raises(ValueError, match="wanted another file than the input"):
+            refine.refine_file(run, files["test"], out, workdir=trained)
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     with pytest.raises(ValueError, match="wanted a sequence refiner"):
         store.load(tmp_path / "other.npz")

@@ -71,6 +71,12 @@ def test_people_are_a_line_each_tenth_in_a_file(monkeypatch, capsys):
     assert lines[-1] == "guided: 25 of 25 people, 0 s left"
 
 
+def test_work_that_was_done_before_says_nothing(capsys):
+    with progress.over(10, "guided", 10):
+        pass
+    assert capsys.readouterr().err == ""
+
+
 def test_people_are_no_line_within_ten_seconds_of_another(monkeypatch, capsys):
     refined(monkeypatch, 2.0)
     assert len(capsys.readouterr().err.splitlines()) == 5

@@ -365,3 +365,15 @@ def test_a_place_that_not_everyone_has_is_nobodys(many, tmp_path, monkeypatch):
     for name in ("out.npz", "out"):
         cheap.main([str(tmp_path / "in.npz"), str(tmp_path / name)])
         assert records.read(tmp_path / name).pred_cam_t is None
+
+
+@pytest.mark.parametrize(("off", "warned"), [(0.03, False), (0.5, True)])
+def test_keypoints_of_something_else_are_doubted(off, warned):
+    box, before = np.full(5, 200.0), np.array([300.0, 280.0, 260.0, 240.0, 200.0])
+    after = box * np.array([off, off, off, 0.01, 1.0])
+    quality = {"reprojection_px_before": before, "reprojection_px_after": after}
+    assert refine._doubts(quality) == []
+    said = refine._doubts(quality | {"gain": (before - after) / box})
+    assert [line.startswith("Warning: half of the people end 50 %") for line in said] == [
+        True
+    ] * warned

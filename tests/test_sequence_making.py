@@ -48,7 +48,6 @@ IDLE = {
     ),
     "motion": Recipe(Film("moves"), PAIR),
     "true-2d": Recipe(Film(true_2d=True), PAIR),
-    "val": Recipe(h36m=H36M(val=("S7",))),
 }
 
 
@@ -59,6 +58,8 @@ def test_what_would_have_no_effect_is_refused(flag):
 
 
 SENSELESS = {
+    "--val: wanted it beside --h36m3d and --h36m2d only": Recipe(h36m=H36M(val=("S7",))),
+    "--steps: wanted nothing beside --lifter": Recipe(lifter=TRAINED, training=Training(steps=10)),
     "wanted both files, found fewer": Recipe(h36m=H36M(Path("3d.npz"))),
     "--h36m2d: wanted both": Recipe(h36m=H36M(h36m_estimates=Path("said.npz"))),
     "wanted one, found both": Recipe(

@@ -101,7 +101,8 @@ def test_max_harm_leaves_alone_whom_the_gate_refuses_and_without_it_nobody(run, 
     score = np.load(out / row_of(found, "labels")["people"])["quality/gain_score"]
     cut = float(np.median(score))
     change = np.tile([[5.0], [-5.0]], len(told.shares))
-    harsh = told._replace(held_out_gain=np.array([cut, cut + 1.0]), change_mm=change)
+    two = {"sequence": np.zeros(2), "change_mm": change}
+    harsh = told._replace(held_out_gain=np.array([cut, cut + 1.0]), **two)
     files.save(tmp_path / "harsh.npz", harsh)
     asked, a = dataclasses.replace(run, mode="fast"), records.read(run.data.test)
     how = {"kind": "labels", "quality_from": tmp_path / "harsh.npz"}
@@ -124,7 +125,8 @@ def test_a_gate_may_let_everybody_go_half_of_the_way(run, table, tmp_path):
     found, _ = table
     told = files.load(row_of(found, "labels")["quality"]["file"])
     change = np.stack([np.where(told.shares == 0.5, x, 5.0) for x in (0.9, -5.0)])
-    half = told._replace(held_out_gain=np.array([1.0, 2.0]), change_mm=change)
+    two = {"sequence": np.zeros(2), "change_mm": change}
+    half = told._replace(held_out_gain=np.array([1.0, 2.0]), **two)
     files.save(tmp_path / "half.npz", half)
     asked, a = dataclasses.replace(run, mode="fast"), records.read(run.data.test)
     how = {"kind": "labels", "quality_from": tmp_path / "half.npz", "max_harm": 0.0}

@@ -9,6 +9,7 @@ Nothing runs: this is memory and whether a program compiles, not time.
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -62,7 +63,7 @@ def device_of(name: str) -> Any:
     try:
         return topologies.get_topology_desc(platform=platform, **told).devices[0]
     except Exception as error:  # Of a plugin that is not there, or of another version.
-        raise RuntimeError(f"{type(error).__name__}: {str(error).splitlines()[0][:120]}") from error
+        raise RuntimeError(f"{type(error).__name__}: {_first_line(error)}") from error
 
 
 def compiled(program: Program, device: Any) -> jax.stages.Compiled:
@@ -125,15 +126,20 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
 def run(quick: bool = False) -> Iterator[Row]:
     """Every program on every target; `quick` takes the first."""
     for case, make in list(PROGRAMS.items())[: 1 if quick else None]:
-        program = make()
+        make = functools.cache(make)
         for name in TARGETS:
-            yield Row(case, name, None, note=_account(program, name))
+            yield Row(case, name, None, note=_account(make, name))
 
 
-def _account(program: Program, name: str) -> str:
+def _account(make: Callable[[], Program], name: str) -> str:
     start = time.perf_counter()
     try:
-        done = compiled(program, device_of(name))
+        device = device_of(name)
+        done = compiled(make(), device)
     except RuntimeError as error:  # No compiler, or what does not fit the device.
-        return f"not compiled: {str(error).splitlines()[0]}"
+        return f"not compiled: {_first_line(error)}"
     return f"{gigabytes(done):.2f} GB, compiled in {time.perf_counter() - start:.0f} s"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")[:160]

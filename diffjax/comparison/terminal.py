@@ -23,7 +23,7 @@ def head(sets: people.Sets, width: int) -> list[str]:
     if sets.val is None:
         said.append("no validation people: settings as configured")
     else:
-        said.append(f"settings tuned on {people.describe(sets.val)}")
+        said.append(f"validation, for what is tuned: {people.describe(sets.val)}")
     said += warnings(sets)
     acceleration = "     acc" if sets.test.use == "video" else ""
     return [*said, "", *evaluate.header(acceleration, width).splitlines()]

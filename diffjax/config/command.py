@@ -7,7 +7,9 @@ import logging
 import os
 import pathlib
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -51,12 +53,17 @@ def call(
     for name, parameter in inspect.signature(command).parameters.items():
         if parameter.default is None:  # Then its text says what the default is.
             command.__annotations__[name] = Annotated[parameter.annotation, *_OR_NONE]
-    said = [description, text.partition("Args:")[0].strip()]
+    said = [description, re.sub(r"(?<!\n)\n(?!\n)", " ", text.partition("Args:")[0].strip())]
     if not {"-h", "--help"}.isdisjoint(argv):
         _leave_out(command, first)
         said.append(_LEFT_OUT)
     argv = ["--help" if word == "--help-all" else word for word in argv]
-    return tyro.cli(command, args=argv, description="\n\n".join(said))
+    try:
+        return tyro.cli(command, args=argv, description="\n\n".join(said))
+    except SystemExit as stop:
+        if stop.code == 2:
+            print("--help-all lists every option.", file=sys.stderr)
+        raise
 
 
 def _leave_out(command: Callable[..., Any], but: Sequence[str]) -> None:
@@ -127,15 +134,18 @@ def run_main(main: Callable[[], None]) -> None:
     DIFFJAX_TRACEBACK=1 in the environment shows where an error came from.
     """
     keep_compiled()
+    sys.unraisablehook = _unraisable
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every open directory.
     try:
         try:
             main()
-        finally:
-            sys.stdout.flush()  # Here, so that a reader who has left is met below.
+        except SystemExit:
+            _flush()
+            raise
+        _flush()  # Here, so that a reader who has left is met below.
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr, flush=True)
-        sys.stdout.flush()
+        _flush()
         # Not sys.exit: threads that are still compiling would crash while Python is taken down.
         os._exit(130)
     except BrokenPipeError:  # Whoever reads our output has seen enough.
@@ -146,3 +156,16 @@ def run_main(main: Callable[[], None]) -> None:
             raise
         print(f"{pathlib.Path(sys.argv[0]).name}: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # None where whoever started us closed it.
+        sys.stdout.flush()
+
+
+def _unraisable(lost: Any) -> None:
+    """Ctrl-C that met a callback which cannot raise (JAX's while garbage is collected) comes again, outside of it."""
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        return sys.__unraisablehook__(lost)
+    main = threading.main_thread().ident or 0
+    threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGINT)).start()

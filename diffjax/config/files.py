@@ -1,6 +1,7 @@
 """Runs in files: config files, and the text in checkpoints."""
 
 import dataclasses
+import difflib
 import json
 import pathlib
 import runpy
@@ -16,7 +17,10 @@ def load(path: str | pathlib.Path) -> Run:
     """The value of `get_config()` in a config file, run by path."""
     file = locate(path)
     if not file.is_file():
-        raise FileNotFoundError(f"{path}: no config here; configs/demo.py needs no data")
+        there = [other.name for other in locate(file.parent).glob("*.py")]
+        near = difflib.get_close_matches(file.name, there, 1)
+        hint = f"did you mean {near[0]}?" if near else "configs/demo.py needs no data"
+        raise FileNotFoundError(f"{path}: no config here; {hint}")
     run = runpy.run_path(str(file)).get("get_config", lambda: None)()
     if not isinstance(run, Run):
         raise ValueError(f"{path}: wanted get_config() -> config.Run, got {type(run).__name__}")

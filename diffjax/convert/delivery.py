@@ -33,6 +33,8 @@ def deliver(
     `where` names the source in messages. A centre that nobody gave is the image's middle, where its size
     and the focal length are known. Without any estimate what is written is evidence alone: said aloud.
     """
+    if Path(out).exists():
+        say(f"{out} is there already: it will be replaced")
     if estimates is not None:
         people = records.arrays_of(records.read(estimates))
         aside = Path(out).with_name(f"{Path(out).stem}_evidence.npz")

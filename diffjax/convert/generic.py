@@ -25,6 +25,7 @@ _POSES = (
 _ONE_PERSON = {(24, 3, 3), (24, 3), (24, 6), (72,), (144,), (216,)} | larger_poses.SHAPES
 """Shapes of a whole pose without rows."""
 _BETAS = ("pred_betas", "betas", "shape", "pred_shape")
+_PARTS = ("body_pose", "pose_body")
 
 
 def read_generic(
@@ -109,6 +110,9 @@ def _in_rows(content: dict[str, Any], name: str) -> dict[str, Any]:
     pose = content.get(name)
     if not isinstance(pose, np.ndarray) or pose.shape not in _ONE_PERSON:
         return content
+    beside = [np.shape(content[n]) for n in content if n in _BETAS or n.endswith(_PARTS)]
+    if any(len(shape) > 1 and shape[0] == len(pose) for shape in beside):
+        return content  # As many people as a body has joints.
     return {k: v[None] if isinstance(v, np.ndarray) else v for k, v in content.items()}
 
 

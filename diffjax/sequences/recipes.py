@@ -97,27 +97,25 @@ def check(recipe: Recipe) -> None:
     for name, least in (("average", 1), ("folds", 2)):
         if (value := getattr(training, name)) < least:
             raise ValueError(f"--{name}: wanted {least} or more, found {value}")
-    stcformer.check(settings_of(training))
     _check_idle(recipe)
+    stcformer.check(settings_of(training))
 
 
 def _check_idle(recipe: Recipe) -> None:
     """ValueError where something is told that something else leaves without effect."""
     if recipe.h36m.h36m3d:
-        _refuse_told(recipe.film, "--h36m3d", "is filmed already")
+        _refuse_told(recipe.film, "nothing beside --h36m3d, which is filmed already")
     else:
-        _refuse_told(recipe.h36m, "--motion", "is split already")
+        _refuse_told(recipe.h36m, "it beside --h36m3d and --h36m2d only")
     if recipe.lifter:
-        _refuse_told(recipe.training, "--lifter", "is trained already")
+        _refuse_told(recipe.training, "nothing beside --lifter, which is trained already")
     if recipe.h36m.h36m_estimates:
-        _refuse_told(recipe.training, "--h36m-estimates", "is lifted already")
+        _refuse_told(recipe.training, "nothing beside --h36m-estimates, which is lifted already")
 
 
-def _refuse_told(told: Any, beside: str, why: str) -> None:
+def _refuse_told(told: Any, wanted: str) -> None:
     """ValueError where any of these fields is not its default."""
     for field in dataclasses.fields(told):
         if (value := getattr(told, field.name)) != field.default:
             name = field.name.replace("_", "-")
-            raise ValueError(
-                f"--{name}: wanted nothing beside {beside}, which {why}, found {value}; leave one out"
-            )
+            raise ValueError(f"--{name}: wanted {wanted}, found {value}; leave one out")

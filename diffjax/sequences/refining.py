@@ -38,7 +38,7 @@ def refine_file(
     """
     workdir = workdir or Path("runs") / run.name
     where = run.parts.refiner or workdir
-    outputs.check_file(out, data, where)
+    outputs.check_file(out, data, where, Path(where) / store.EXPORTED)
     there = out.exists()
     videos = sources.open_set(run, data, "test", workdir)
     _check_estimates(videos, data)

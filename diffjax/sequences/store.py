@@ -16,7 +16,13 @@ from diffjax.denoisers import frames, sequence
 from diffjax.methods import conditional_noise, d3prefiner, error_normaliser
 
 _FORMAT = "diffjax-sequence-model-1"
-_TRAIN = "train one with `python scripts/train.py --config configs/d3prefiner_demo.py`"
+_TRAIN = (
+    "train one with `python scripts/train.py` and the same --config, or take the demo's: --config "
+    "configs/d3prefiner_people.py --parts.refiner converted_weights/demo_refiner.npz"
+)
+
+EXPORTED = "model.npz"
+"""In a working directory, after training: the refiner alone."""
 
 
 def fitted(model: d3prefiner.Model) -> dict[str, PyTree]:

@@ -133,5 +133,5 @@ def train_refiner(run: config.Run, workdir: str | pathlib.Path) -> d3prefiner.Mo
     state, best = loop.run_steps(run, workdir, work, task.examples, state, batches, best)
     averages = best.params if best.step else state.ema[0]
     model = dataclasses.replace(task.model, params=averages)
-    store.export(workdir / "model.npz", model)
+    store.export(workdir / store.EXPORTED, model)
     return model

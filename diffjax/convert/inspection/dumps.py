@@ -45,8 +45,10 @@ def generic(fields: Mapping[str, Any]) -> formats.Format | None:
     poses = {
         name: layout for name in fields if (layout := layout_of(name, fields[name])) is not None
     }
-    if not poses:
-        return _in_parts(fields)
+    if not any(_TURNS.search(name.lower()) for name in poses):
+        parts = _in_parts(fields)
+        if parts or not poses:
+            return parts
     name = max(poses, key=lambda name: ("pred" in name, "pose" in name.lower(), -len(name)))
     layout = poses[name] or "{six}"
     betas = next((name for name in fields if is_betas(name)), "")
@@ -91,8 +93,10 @@ def layout_of(name: str, value: Any) -> str | None:
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.size:
         return None
     named = _TURNS.search(name.lower()) and "joint" not in name.lower()
+    if name.endswith("orient"):  # Of as many people as a body has joints it looks like one pose.
+        return None
     if value.shape[-2:] == (3, 3) and value.shape[-3:-2] in _JOINTS:
-        return "matrices"
+        return "matrices" if named or value.shape[-3] == 24 else None
     if value.shape[-2:] == (24, 6):
         return ""
     if value.shape[-1:] == (3,) and value.shape[-2:-1] in _JOINTS:

@@ -57,7 +57,8 @@ OURS = (
         "sequence set of diffjax",
         "poses2d|keypoints2d joint_set sequence frame",
         command="python scripts/refine.py --config configs/d3prefiner_demo.py --data {path} --out {better}",
-        note="without estimate3d there is nothing to refine yet: scripts/lift.py lifts",
+        note="train its refiner first (scripts/train.py, the same --config); without estimate3d there is nothing to "
+        "refine yet: scripts/lift.py lifts",
     ),
     Format(
         "sequence-model",
