@@ -8,6 +8,7 @@ import tyro
 from diffjax import config, simulate
 from diffjax.data import in_time, moments, records, splits, synthetic
 from diffjax.frontends import keypoint_hmr
+from diffjax.sequences import outputs
 
 
 def make_estimates(
@@ -38,7 +39,7 @@ def make_estimates(
         seed: Of weights, views and noise.
     """
     start = time.perf_counter()
-    _refuse_overwriting(out)
+    outputs.check_directory(out, ("train.npz", "val.npz", "test.npz", "frontend.npz"))
     in_time.memory(moments.WINDOW, correlation)  # Refused before anything is trained.
     if not 0.0 <= eyesight <= 1.0:
         raise ValueError(f"--eyesight: wanted a share from 0 to 1, got {eyesight}")
@@ -62,12 +63,6 @@ def make_estimates(
         _write(out, name, people, scene)
     size = _megabytes(*out.iterdir())
     print(f"written to {out}: {size} MB, in {time.perf_counter() - start:.0f} s")
-
-
-def _refuse_overwriting(out: Path) -> None:
-    for name in (f"{part}.npz" for part in ("train", "val", "test", "frontend")):
-        if (out / name).exists():
-            raise ValueError(f"{out}: already holds {name}; choose a new --out, or remove it")
 
 
 def _write(out: Path, name: str, people: records.AnnotationSet, scene: synthetic.Scene) -> None:

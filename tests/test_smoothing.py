@@ -41,6 +41,7 @@ def test_a_window_of_one_frame_is_the_identity(window):
 )
 def test_a_window_lasts_as_long_at_every_rate(fps, wanted):
     assert smoothing.window_at(fps, 15) == wanted
+    assert abs(wanted / fps - 15 / 30) <= 1 / fps or wanted == 3
     assert [smoothing.window_at(fps, none) for none in (0, 1)] == [0, 1]
 
 

@@ -24,6 +24,7 @@ from diffjax.comparison import (
 )
 from diffjax.comparison.method import Kit, Tuning
 from diffjax.data import jobs, records
+from diffjax.fitting import rates
 
 
 class Asked(NamedTuple):
@@ -71,7 +72,7 @@ def evaluate(
     name, other = sets_of(run, asked)
     test = people.gather(run, name, "test", asked.use, asked.limit)
     test = test._replace(
-        referee=scoring.of_crowd(run, test, asked.protocol, asked.bodies, _rate(asked))
+        referee=scoring.of_crowd(run, test, asked.protocol, asked.bodies, rates.checked(asked.fps))
     )
     val = people.gather(run, other, "val", asked.use, asked.val_limit) if other else None
     loop_file = loop_file or loading.loop_config(file)
@@ -95,12 +96,6 @@ def _trust(run: config.Run, asked: Asked, use: str) -> worth.Asked | None:
 
 def _out(run: config.Run, asked: Asked) -> Path:
     return asked.out or Path("runs") / run.name / "evaluation"
-
-
-def _rate(asked: Asked) -> float:
-    if not 0.0 < asked.fps < float("inf"):
-        raise ValueError(f"--fps: wanted frames a second, more than 0, got {asked.fps}")
-    return asked.fps
 
 
 def _kit(run: config.Run, asked: Asked, loop: config.Run, test: people.Crowd) -> Kit:
@@ -203,7 +198,7 @@ def sets_of(run: config.Run, asked: Asked) -> tuple[str, str]:
 
 def score(run: config.Run, asked: Asked, refined: Path) -> None:
     """The numbers of a refined set, by a named protocol."""
-    at = asked.data, asked.protocol, asked.bodies, asked.out, _rate(asked)
+    at = asked.data, asked.protocol, asked.bodies, asked.out, rates.checked(asked.fps)
     scoring.score(run, refined, *at)
 
 
