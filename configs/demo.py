@@ -23,6 +23,7 @@ def get_config() -> config.Run:
             ema_rates=(0.998,),
         ),
         search=config.Search(max_step=60, patience=10, sampler="ddpm", candidate="chain"),
+        guided=config.recalling(1.0),  # Its frontend sees no more than the keypoints.
         parts=config.Parts(
             denoiser="converted_weights/demo_paper.npz",
             prior="converted_weights/demo_prior.npz",

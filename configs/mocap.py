@@ -19,6 +19,7 @@ def get_config() -> config.Run:
         model=config.Model(kind="residual", width=256, depth=3, vector="sixd154"),
         train=config.Train(target="annotation", steps=2000, learning_rate=1e-3),
         search=config.Search(max_step=60, patience=10, sampler="ddpm", candidate="chain"),
+        guided=config.recalling(1.0),  # Its frontend sees no more than the keypoints.
         parts=config.Parts(
             denoiser="runs/mocap_paper",
             prior="runs/mocap",

@@ -13,7 +13,7 @@ import numpy as np
 
 from diffjax import body, camera, checkpoint, chunks, config, devices, pose, skeleton, unpickle
 from diffjax.data import records
-from diffjax.methods import diffannot, map_fit
+from diffjax.methods import diffannot, map_fit, recall
 from diffjax.pose import Evidence, Pose, Refined
 
 Kind = Literal["labels", "detections", "joints3d"]
@@ -160,6 +160,8 @@ class Kit(NamedTuple):
     """Of `guided` and `combined`."""
     error_model: map_fit.ErrorModel | None
     """Of `fast` and `combined`."""
+    poses: np.ndarray | None = None
+    """(poses, 24, 3, 3) that are known, of `recall`; see `objective.known_poses`."""
 
 
 class Refiner(NamedTuple):
@@ -180,8 +182,9 @@ def make_refiner(
     settings: config.Guidance,
     mode: str = "guided",
 ) -> Refiner:
-    """The refiner of people with the fields of `head`, by `guided`, `fast` or `combined`."""
+    """The refiner of people with the fields of `head`, by one of the modes that see rows alone."""
     width = np.float32(settings.robust_px_share or np.inf)
+    keypoints = keypoints_of(kit.body_path, kit.model, head, kind)
     if mode == "guided":
         if kit.prior is None:
             raise ValueError("mode guided: wanted a prior, found none; pass --parts.prior")
@@ -199,9 +202,17 @@ def make_refiner(
         shared, work = (kit.error_model, np.float32(settings.map_weight), width), _fast
     elif mode == "combined":
         shared, work = _combined_parts(kit, settings)
+    elif mode == "recall":
+        bank = _bank(kit, kind, keypoints)
+        shared, work = (bank, np.float32(settings.recall), width), _recall
+    elif mode == "recall+combined":
+        bank = _bank(kit, kind, keypoints), np.float32(settings.recall)
+        shared, after = _combined_parts(kit, settings)
+        shared, work = (bank, *shared), _recalled_first(after)
     else:
-        raise ValueError(f"mode: wanted 'guided', 'fast' or 'combined', got {mode!r}")
-    keypoints = keypoints_of(kit.body_path, kit.model, head, kind)
+        raise ValueError(
+            f"mode: wanted guided, fast, combined, recall or recall+combined, got {mode!r}"
+        )
     return Refiner(f"{mode}, {kind}", kind, work, (keypoints, *shared))
 
 
@@ -222,7 +233,7 @@ def refine_set(
     mode: str = "guided",
     where: str = "annotations",
 ) -> tuple[Refined, float]:
-    """Every sample refined by `guided`, `fast` or `combined` from one kind of evidence; and milliseconds a sample."""
+    """Every sample refined by a mode of `make_refiner` from one kind of evidence; and milliseconds a sample."""
     refiner = make_refiner(kit, annotations, kind, settings, mode)
     evidence = evidence_of(annotations, kind, where)
     refined, seconds = refine_people(refiner, estimate_of(annotations), evidence)
@@ -271,6 +282,36 @@ def _combined(layout, iterations):
         how = {"layout": layout, "iterations": iterations}
         estimate, evidence = batch
         return diffannot.combined(estimate, evidence, keypoints, prior, error_model, trust, **how)
+
+    return work
+
+
+def _bank(kit: Kit, kind: Kind, keypoints: diffannot.Keypoints) -> recall.Bank:
+    if kit.poses is None:
+        raise ValueError("mode recall: wanted known poses, found none; pass --parts.poses")
+    if kind == "joints3d":
+        raise ValueError(
+            "mode recall: wanted 2D keypoints, found joints3d; pass --evidence labels or detections, or another --mode"
+        )
+    return recall.make_bank(kit.poses, keypoints.image)
+
+
+def _recall(batch, keypoints, bank, share, width):
+    estimate, evidence = batch
+    found = recall.toward(estimate, bank, evidence.keypoints2d, share)
+    return diffannot.finish(estimate, found, evidence, keypoints, width)
+
+
+@functools.cache
+def _recalled_first(after: Callable[..., Refined]) -> Callable[..., Refined]:
+    """A mode from what is recalled, and what the evidence thinks of the estimate itself before."""
+
+    def work(batch, keypoints, known, *shared):
+        estimate, evidence = batch
+        begun = recall.toward(estimate, known[0], evidence.keypoints2d, known[1])
+        found = after((begun, evidence), keypoints, *shared)
+        width = shared[-1].width
+        return diffannot.finish(estimate, found.pose, evidence, keypoints, width)
 
     return work
 

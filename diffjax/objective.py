@@ -25,6 +25,7 @@ from diffjax import (
 )
 from diffjax import schedule as schedules
 from diffjax.data import pipeline, records
+from diffjax.methods import recall
 
 HELD_OUT_TIMES = (10, 50)
 """Steps of the held-out loss: where refinement starts and ends."""
@@ -125,6 +126,29 @@ def training_vectors(run: config.Run) -> np.ndarray:
     sets = [_read(run, name, "train") for name in run.data.train_sets]
     annotations = pipeline.join_sets(sets, run.data.train_sets, run)
     return pipeline.target_vectors(annotations, run, f"data.train {run.data.train}")
+
+
+def known_poses(run: config.Run, kept: int = recall.KEPT) -> Float[np.ndarray, "poses 24 3 3"]:
+    """Some of the true poses of `parts.poses`, by default of the training people, no two alike.
+
+    ValueError or FileNotFoundError, with what to do, where they are not at hand.
+    """
+    names = run.parts.poses.split(",") if run.parts.poses else run.data.train_sets
+    found = [_poses_of(run, name) for name in names]
+    rotations = np.concatenate([poses[recall.some(len(poses), 16 * kept)] for poses in found])
+    alike = rotations[:, 1:].round(3).reshape(len(rotations), -1)
+    own = np.sort(
+        np.unique(alike, axis=0, return_index=True)[1]
+    )  # A pose is often seen by several cameras.
+    return rotations[own[recall.some(len(own), kept)]]
+
+
+def _poses_of(run: config.Run, name: str) -> np.ndarray:
+    a = _read(run, name, "train")
+    if a.pose is None:
+        raise ValueError(f"{name}: field pose: wanted known poses, found none; pass --parts.poses")
+    known = np.isfinite(a.pose).all((-1, -2, -3))
+    return np.asarray(a.pose[known], np.float32)
 
 
 def make_task(run: config.Run) -> Task:

@@ -13,19 +13,23 @@ from diffjax import (
     config,
     devices,
     fitting,
+    objective,
     refine_groups,
     simulate,
     smoothing,
 )
-from diffjax.confidence import files, judging, modes
+from diffjax.confidence import files, judging, modes, rivals
 from diffjax.data import checks, jobs, records, shards
 from diffjax.fitting import rates
 from diffjax.pose import Refined
 from diffjax.sequences import refining
 
 _PIECE = 2048
-_FAR = 0.25  # Boxes from their keypoints, on average: detectors err by some hundredths, wrong sets by more than one.
 """People of a piece, more or less: what a killed run has to do again."""
+_FAR = 0.25
+"""Boxes from their keypoints, on average: detectors err by some hundredths, wrong sets by more than one."""
+_LEANING = ("fast", "combined")
+"""Modes that know how the frontend errs."""
 
 
 def refine_file(
@@ -50,7 +54,8 @@ def refine_file(
       data: an annotation set (file or directory of shards), or `demo`.
       out: a file to write, whole or not at all; or a directory, in which shards appear one by one.
       kind: of evidence; by default the first that the set holds.
-      mode: `guided`, `fast`, `combined`, `scorehmr` or `d3prefiner` (of a sequence set); by default that of the run.
+      mode: `guided`, `fast`, `combined`, `recall`, `recall+combined`, `scorehmr` or `d3prefiner` (of a sequence set);
+        by default that of the run.
       workdir: where the prior was trained, for a run that names none (default: runs/NAME).
       rows: of a piece; by default about 2048.
       quality_from: a calibration; then the file NAME_quality.npz beside the output says what to expect of each row.
@@ -76,10 +81,12 @@ def refine_file(
     source = open_set(run, data)
     kind, mode = kind or _first_kind(source.head, data), mode or run.mode
     annotate.evidence_of(source.head, kind, data)  # Refuses what is absent.
-    kit = load_kit(run, mode, workdir or Path("runs") / run.name)
+    told = None if quality_from is None else files.load(config.locate(quality_from))
+    known = told is not None and rivals.are_told(told.error.scale.names)
+    kit = load_kit(run, mode, workdir or Path("runs") / run.name, known)
     if mode == "scorehmr" or quality_from is not None:
         asked = dataclasses.replace(run, mode=mode)  # pyright: ignore[reportArgumentType]
-        way = _mode(asked, source, kind, kit, quality_from, max_harm)
+        way = _mode(asked, source, kind, kit, told, str(quality_from), max_harm)
         return _refine_groups(asked, source, out, way, rows)
     settings = getattr(run.guided, kind)
     refiner = annotate.make_refiner(kit, source.head, kind, settings, mode)
@@ -102,11 +109,11 @@ def _mode(
     source: shards.Source,
     kind: annotate.Kind,
     kit: annotate.Kit,
-    quality_from: Path | None,
+    found: files.Calibration | None,
+    where: str,
     max_harm: float | None,
 ) -> modes.Mode:
     """The run's mode, with what is told of each row."""
-    found = None if quality_from is None else files.load(config.locate(quality_from))
     told = modes.told_of(kit, source.head, kind, found)
     much = run.scorehmr.quality
     if run.mode == "scorehmr":
@@ -121,7 +128,7 @@ def _mode(
     if found is None:
         return mode
     origin = modes.origin_of(run, kind, mode.use)
-    return modes.calibrated(mode, found, max_harm, origin, str(quality_from))
+    return modes.calibrated(mode, found, max_harm, origin, where)
 
 
 def _refine_groups(
@@ -226,16 +233,18 @@ def _first_kind(head: records.AnnotationSet, data: str) -> annotate.Kind:
     return kinds[0]
 
 
-def load_kit(run: config.Run, mode: str, workdir: Path) -> annotate.Kit:
-    """What a mode needs of the parts of a run, and no more."""
+def load_kit(run: config.Run, mode: str, workdir: Path, poses: bool = False) -> annotate.Kit:
+    """What a mode needs of the parts of a run, and no more; known `poses` where they are asked for."""
     model = body.load_body(config.locate(run.data.body))
     prior, residuals = run.parts.prior or run.parts.denoiser or workdir, run.parts.residuals
-    conditioned, wanted = mode == "scorehmr", mode in ("fast", "combined")
+    conditioned, parts = mode == "scorehmr", mode.split("+")
+    alone = mode in ("fast", "recall")
     return annotate.Kit(
         run.data.body,
         model,
-        None if mode == "fast" else annotate.load_prior(prior, model, conditioned=conditioned),
-        annotate.load_error_model(residuals) if wanted and residuals else None,
+        None if alone else annotate.load_prior(prior, model, conditioned=conditioned),
+        annotate.load_error_model(residuals) if residuals and parts[-1] in _LEANING else None,
+        objective.known_poses(run) if poses or "recall" in parts else None,
     )
 
 
@@ -250,6 +259,7 @@ def _facts(
     known = {
         "prior": kit.prior and kit.prior.prior,
         "residuals": kit.error_model,
+        "poses": kit.poses,
     }
     return {
         "data": source.digest,

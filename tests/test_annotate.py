@@ -150,6 +150,26 @@ def test_a_set_is_refined_towards_its_evidence(mode, kit, people):
         records.check(annotate.with_refined(people, refined), "refined")
 
 
+def test_what_is_recalled_is_where_the_truth_is_known(kit, people):
+    """Of people whose poses are known, the keypoints tell who they are; a fit may start from there."""
+    known = kit._replace(poses=people.pose)
+    settings = config.Guidance(
+        1.0, 3, iterations=9, error_weight=0.1, prior_weight=0.0, prior_time=5
+    )
+    truth = Pose(people.pose, people.betas)
+    for mode in ("recall", "recall+combined"):
+        refined, _ = annotate.refine_set(known, people, "labels", settings, mode=mode)
+        before, after = (
+            np.linalg.norm(x[:, 1:] - truth.rotations[:, 1:], axis=(-1, -2)).mean()
+            for x in (annotate.estimate_of(people).rotations, refined.pose.rotations)
+        )
+        assert after < 0.6 * before
+        alone, _ = annotate.refine_set(known, people, "labels", settings, mode="guided")
+        name = "reprojection_before_px"
+        np.testing.assert_allclose(refined.quality[name], alone.quality[name], rtol=1e-3)
+        records.check(annotate.with_refined(people, refined), "refined")
+
+
 def test_a_mode_that_lacks_its_part_says_which(kit, people):
     settings = config.Guided().labels
     with pytest.raises(ValueError, match=r"mode fast: .*pass --parts.residuals"):
@@ -164,7 +184,7 @@ def test_a_mode_that_lacks_its_part_says_which(kit, people):
     with pytest.raises(ValueError, match="prior_time: wanted a step below the"):
         annotate.refine_set(kit, people, "labels", late, mode="combined")
     with pytest.raises(
-        ValueError, match=r"mode: wanted .guided., .fast. or .combined., got .paper."
+        ValueError, match=r"mode: wanted guided, fast, combined, recall or recall.combined, got .pa"
     ):
         annotate.refine_set(kit, people, "labels", settings, mode="paper")
 

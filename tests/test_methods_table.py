@@ -215,9 +215,9 @@ def test_priors_of_poses_peers_and_the_combination_from_end_to_end(run, tmp_path
     monkeypatch.setattr(smplify, "_mixture", lambda kit: still)
     soon = dataclasses.replace(GUIDED, prior_time=5, iterations=2)
     mine = dataclasses.replace(run, guided=config.Guided(soon, soon, soon))
-    names = ("smplify", "smplify-diffusion", "smplfitter", "combined")
+    names = ("smplify", "smplify-diffusion", "smplfitter", "combined", "recall", "recall+combined")
     rows = rows_of(compare(mine, tmp_path / "out", *names))
-    for name in ("smplify", "smplify-diffusion", "combined"):
+    for name in ("smplify", "smplify-diffusion", "combined", "recall", "recall+combined"):
         assert rows[name, "labels"]["pa_change_mm"] != 0.0
     if importlib.util.find_spec("smplfitter"):
         # Parts of one vertex say nothing of turns: how well it fits is in test_peer, on a body with a mesh.
@@ -225,7 +225,9 @@ def test_priors_of_poses_peers_and_the_combination_from_end_to_end(run, tmp_path
     else:
         (lone,) = (row for key, row in rows.items() if key[0] == "smplfitter")
         assert "smplfitter" in lone["left_out"]
-    assert "--mode combined" in rows["combined", "labels"]["command"]
+    for name in ("combined", "recall", "recall+combined"):
+        assert f"--mode {name} " in rows[name, "labels"]["command"]
+    assert ("recall", "joints3d") not in rows
     assert rows["smplify", "labels"]["command"] is None
 
 

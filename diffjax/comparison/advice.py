@@ -21,6 +21,8 @@ _OF_PARTS = {
     "guided": ("prior",),
     "fast": ("residuals",),
     "combined": ("prior", "residuals"),
+    "recall": ("poses",),
+    "recall+combined": ("poses", "prior", "residuals"),
     "scorehmr": ("prior",),
 }
 
@@ -38,6 +40,8 @@ def command(run: config.Run, kind: str | None, files: Files, data: str = "YOUR.n
         value = getattr(run.parts, part)
         if value != getattr(own.parts, part):
             said.append(f"--parts.{part} {shlex.quote(value)}")
+        elif part == "poses" and not value and run.data.train != own.data.train:
+            said.append(f"--data.train {shlex.quote(run.data.train)}")
     section = "scorehmr" if run.mode == "scorehmr" else "guided"
     said += flags(getattr(own, section), getattr(run, section), section)
     return f"python scripts/refine.py {' '.join(said)} --out better.npz"

@@ -29,6 +29,8 @@ SHARES = (1.0, 0.5)
 STRENGTHS = (1.0, 2.0, 4.0)
 """Of guided; above 4 the clipped steps diverge."""
 MAP_WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0)
+RECALLS = (0.3, 0.5, 0.7, 1.0)
+"""Shares of the way to known poses."""
 COMBINED = {
     "labels": ((0.05, 0.1, 0.2), (0.2, 0.3, 0.5)),
     "detections": ((0.35, 0.5, 0.7, 1.0), (0.7, 1.0, 1.5)),
@@ -47,9 +49,11 @@ def guidance_grid(mode: str):
 
     def grid(kit: Kit, kind: annotate.Kind | None) -> list[config.Guidance]:
         base = getattr(kit.run.guided, str(kind))
-        if mode == "combined":
+        if mode.endswith("combined"):
             return _unique(base, _combinations(base, str(kind), kit.tuning == "full"))
         field, values = "map_weight", MAP_WEIGHTS
+        if mode == "recall":
+            field, values = "recall", RECALLS
         if mode == "guided":
             own = tuple(share * base.strength for share in SHARES)
             field, values = "strength", STRENGTHS if kit.tuning == "full" else own
@@ -211,6 +215,14 @@ def told_fast(settings: config.Guidance) -> str:
 
 def told_combined(settings: config.Guidance) -> str:
     return f"{settings.error_weight:g} + {settings.prior_weight:g}"
+
+
+def told_recall(settings: config.Guidance) -> str:
+    return f"{settings.recall:g} of the way"
+
+
+def told_recall_combined(settings: config.Guidance) -> str:
+    return f"{settings.recall:g}, {told_combined(settings)}"
 
 
 def posed(refined: Refined) -> Pose:

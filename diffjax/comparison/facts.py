@@ -14,6 +14,7 @@ def of(kit: Kit, sets: people.Sets) -> dict[str, Any]:
     loaded = {"guided": kit.guided.prior, "loop": kit.fitting.prior, "denoiser": kit.denoiser}
     arrays = {name: None if x is None else x.prior for name, x in loaded.items()}
     more = {"body": kit.guided.model, "residuals": kit.guided.error_model, "frontend": kit.frontend}
+    more["poses"] = kit.guided.poses
     more["refiner"] = None if kit.refiner is None else (kit.refiner.params, kit.refiner.process)
     return {
         "data": {part: _digest(crowd) for part, crowd in sets._asdict().items()},

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from diffjax import annotate, config, fitting, refine
+from diffjax import annotate, config, fitting, objective, refine
 from diffjax.comparison.method import Kit, Tuning
 from diffjax.data import records
 from diffjax.frontends import keypoint_hmr
@@ -63,7 +63,8 @@ def load(
     frontend = part("frontend", bool(file), lambda: keypoint_hmr.load(config.locate(file)))
     sequences = run.parts.refiner
     refiner = part("refiner", bool(sequences), lambda: store.load(sequences))
-    guided = annotate.Kit(run.data.body, model, prior, errors)
+    poses = part("poses", True, lambda: objective.known_poses(run))
+    guided = annotate.Kit(run.data.body, model, prior, errors, poses)
     return Kit(
         run,
         loop,

@@ -30,7 +30,7 @@ class Kit(NamedTuple):
     frontend: Any
     use: tracks.Use
     missing: dict[str, str]
-    """By part: prior, loop, denoiser, residuals, frontend, refiner."""
+    """By part: prior, loop, denoiser, residuals, frontend, refiner, poses."""
     tuning: Tuning
     seed: int
     refiner: d3prefiner.Model | None = None
@@ -130,6 +130,7 @@ NEEDS: dict[str, Callable[[Kit, people.Crowd, people.Crowd | None], bool]] = {
     "the frontend's residuals": _loaded("residuals"),
     "the frontend": _loaded("frontend"),
     "a refiner of sequences": _loaded("refiner"),
+    "known poses": _loaded("poses"),
     "scikit-learn": _installed("sklearn"),
     "smplfitter": _installed("smplfitter"),
 }

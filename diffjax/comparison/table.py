@@ -10,12 +10,12 @@ from diffjax.comparison.method import Method, chain
 FLAT: tuple[annotate.Kind, ...] = ("labels", "detections")
 
 
-def _mode(name: str, told, *needs: str) -> Method:
-    """A mode of DiffAnnot."""
+def _mode(name: str, told, *needs: str, sees: tuple[annotate.Kind, ...] = annotate.KINDS) -> Method:
+    """A mode of DiffAnnot, or beside it."""
     return Method(
         name,
         evidence.guidance(name),
-        annotate.KINDS,
+        sees,
         needs,
         evidence.guidance_grid(name),
         told,
@@ -107,6 +107,13 @@ METHODS: tuple[Method, ...] = (
     _mode("fast", evidence.told_fast, "the frontend's residuals"),
     _mode("guided", evidence.told_guided, "a prior"),
     _mode("combined", evidence.told_combined, "the frontend's residuals", "a prior"),
+    _mode("recall", evidence.told_recall, "known poses", sees=FLAT),
+    _mode(
+        "recall+combined",
+        evidence.told_recall_combined,
+        *("known poses", "the frontend's residuals", "a prior"),
+        sees=FLAT,
+    ),
     Method(
         "d3prefiner",
         sequence.refine,
@@ -136,6 +143,8 @@ def chosen(names: Sequence[str], methods: Sequence[Method] = METHODS) -> list[Me
 
 
 def _named(name: str, known: dict[str, Method]) -> Method:
+    if name in known:
+        return known[name]
     parts = name.split("+")
     for part in parts:
         if part not in known:

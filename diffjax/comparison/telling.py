@@ -7,7 +7,7 @@ import numpy as np
 from diffjax import ablation, annotate, config
 from diffjax.comparison import method, people
 from diffjax.comparison.method import Kit, Method, Task
-from diffjax.confidence import files, modes, signals
+from diffjax.confidence import files, modes, rivals, signals
 from diffjax.data import records
 from diffjax.methods import map_fit
 from diffjax.pose import Pose, Refined
@@ -50,7 +50,9 @@ def told_of(entry: Method, task: Task, kit: Kit, crowds: list[people.Crowd]) -> 
     guidance = getattr(kit.run.guided, task.kind or "labels")
     errors = kit.guided.error_model or _errors(crowds)
     prior = _prior(entry, task, kit)
-    return signals.Told(keypoints, crowds[0].people.judge.joints, errors, guidance, prior)
+    joints, poses = crowds[0].people.judge.joints, kit.guided.poses
+    known = None if poses is None else rivals.known_of(poses, keypoints.image, joints)
+    return signals.Told(keypoints, joints, errors, guidance, prior, known)
 
 
 def _mode(entry: Method, task: Task, kit: Kit) -> str:
@@ -63,7 +65,7 @@ def _prior(entry: Method, task: Task, kit: Kit) -> annotate.LoadedPrior | None:
     """Who is asked what poses are usual: the prior that scripts/refine.py has in the same mode."""
     mode = _mode(entry, task, kit)
     found = kit.fitting.prior if mode == "scorehmr" else kit.guided.prior
-    return None if found is None or found.model is not None or mode == "fast" else found
+    return None if found is None or found.model is not None or mode in ("fast", "recall") else found
 
 
 def _errors(crowds: list[people.Crowd]) -> map_fit.ErrorModel:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from diffjax import annotate, body, config, fitting
-from diffjax.confidence import judging, part_way, signals
+from diffjax.confidence import judging, part_way, rivals, signals
 from diffjax.confidence.files import Calibration, Origin
 from diffjax.data import jobs, records
 from diffjax.pose import Pose, Refined
@@ -23,7 +23,10 @@ MATTERS = {
         "iterations",
         "combined_px_share",
     ),
+    "recall": ("recall", "robust_px_share"),
 }
+MATTERS["recall+combined"] = ("recall", *MATTERS["combined"])
+
 """Settings that a mode looks at."""
 Fit = Callable[[records.AnnotationSet, np.ndarray, str, Any], tuple[Refined, float]]
 """(people, groups of their rows, where from, progress bar) -> people, and seconds."""
@@ -107,12 +110,13 @@ def told_of(
 ) -> signals.Told:
     """What signals are made with: of a calibration, where there is one."""
     keypoints = annotate.keypoints_of(kit.body_path, kit.model, head, kind)
-    known = None if kit.prior is None or kit.prior.model is not None else kit.prior
+    prior = None if kit.prior is None or kit.prior.model is not None else kit.prior
     if calibration is None:
-        return signals.Told(keypoints, keypoints.image, prior=known)
+        return signals.Told(keypoints, keypoints.image, prior=prior)
     judged = body.load_regressor(config.locate(kit.body_path), calibration.origin.joints)
     joints = body.fold_keypoints(kit.model, judged)
-    return signals.Told(keypoints, joints, calibration.errors, calibration.guidance, known)
+    known = None if kit.poses is None else rivals.known_of(kit.poses, keypoints.image, joints)
+    return signals.Told(keypoints, joints, calibration.errors, calibration.guidance, prior, known)
 
 
 def calibrated(

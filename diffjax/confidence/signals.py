@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax import annotate, body, chunks, config, devices, joint_limits, pose
-from diffjax.confidence import companions, in_time, other_worlds, posterior
+from diffjax.confidence import companions, in_time, other_worlds, posterior, rivals
 from diffjax.data import records
 from diffjax.methods import map_fit, quality
 from diffjax.pose import Evidence, Pose, Refined
@@ -50,6 +50,8 @@ class Told(NamedTuple):
     """Of the evidence: how much it is trusted (`map_weight`), and how far (`robust_px_share`)."""
     prior: annotate.LoadedPrior | None = None
     """Without a condition; None where no prior is asked."""
+    known: rivals.Known | None = None
+    """Poses that may explain the keypoints as well; None where none are known."""
 
 
 def of(
@@ -99,17 +101,21 @@ def cheap(
     if told.errors is not None:
         found["surprise"] = _run(_surprise, (before, after), map_fit.whitener(told.errors))
     if way.kind is not None:
-        found |= _of_evidence(told, annotate.evidence_of(people, way.kind), before, after)
+        found |= _of_evidence(told, way.kind, annotate.evidence_of(people, way.kind), before, after)
     if way.use == "video":
         found |= in_time.of(told.judged, people, before, after)
     return found
 
 
-def _of_evidence(told: Told, evidence: Evidence, before: Pose, after: Pose) -> Signals:
+def _of_evidence(
+    told: Told, kind: annotate.Kind, evidence: Evidence, before: Pose, after: Pose
+) -> Signals:
     found: Signals = {}
     for name, some in (("before", before), ("after", after)):
         fit = _run(_seen, (some, evidence), *told.keypoints) | _spreads(told, some, evidence)
         found |= {f"{what}_{name}": value for what, value in fit.items()}
+    if told.known is not None and kind != "joints3d":
+        found |= _run(_rivals, (before, after, evidence.keypoints2d), told.known, told.judged)
     found["gain_2d"] = found["reprojection_before"] - found["reprojection_after"]
     confidence = np.concatenate([evidence.keypoints2d[..., 2], evidence.keypoints3d[..., 3]], -1)
     found["visible"] = (confidence > 0).sum(-1)
@@ -177,6 +183,10 @@ def _prior_work(layout: pose.Layout):
 
 def _limits(batch):
     return joint_limits.joint_limits(batch[0].rotations)
+
+
+def _rivals(batch, known, judged):
+    return rivals.of(known, judged, *batch)
 
 
 def _surprise(batch, whitener):

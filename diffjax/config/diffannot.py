@@ -66,6 +66,9 @@ class Guidance:
     """Steps of Adam in the mode `combined`."""
     combined_px_share: float = 0.1
     """As `robust_px_share`, of the mode `combined`."""
+    recall: float = 0.5
+    """Share of the way to the known poses that explain the keypoints, of the modes `recall` and `recall+combined`: 1
+    for the estimates of a frontend that saw no more than these keypoints, less the more it saw."""
 
     def __post_init__(self):
         require(self.strength >= 0, "guidance.strength", "0 or more", self.strength)
@@ -78,6 +81,7 @@ class Guidance:
             require(value >= 0, f"guidance.{name}", "0 or more", value)
         require(self.prior_time >= 0, "guidance.prior_time", "0 or more", self.prior_time)
         require(self.iterations >= 1, "guidance.iterations", "1 or more", self.iterations)
+        require(0 < self.recall <= 1, "guidance.recall", "above 0 and up to 1", self.recall)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,3 +109,11 @@ class Guided:
         combined_px_share=0.0,
     )
     """3D joints."""
+
+
+def recalling(share: float) -> Guided:
+    """The defaults, with this share of the way to known poses for all evidence."""
+    kinds = dataclasses.asdict(Guided())
+    return Guided(
+        **{kind: Guidance(**fields | {"recall": share}) for kind, fields in kinds.items()}
+    )

@@ -23,6 +23,9 @@ class Parts:
     """The keypoint frontend, to run it again on new keypoints; empty for none."""
     refiner: str = ""
     """What the mode `d3prefiner` refines with; empty for what this run trains."""
+    poses: str = ""
+    """Known poses, of the mode `recall` and of what tells errors without the truth: named as `data.train` is; empty
+    for that."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Run:
     guided: Guided = dataclasses.field(default_factory=Guided)
     scorehmr: ScoreHMR = dataclasses.field(default_factory=ScoreHMR)
     sequence: Sequences = dataclasses.field(default_factory=Sequences)
-    mode: Literal["guided", "fast", "combined", "scorehmr", "d3prefiner"] = "guided"
+    mode: Literal[
+        "guided", "fast", "combined", "recall", "recall+combined", "scorehmr", "d3prefiner"
+    ] = "guided"
     """How scripts/refine.py refines, sequence sets by `d3prefiner`; docs/evaluation.md: "Which mode, when"."""
     parts: Parts = dataclasses.field(default_factory=Parts)

@@ -1,0 +1,79 @@
+"""Known poses that explain a person's keypoints as well as the fit does: how far they are from it.
+
+An expectation of its error, and of its gain over the estimate, over `methods.recall`'s empirical posterior. It sees
+what the keypoints leave open and what the fit does about it.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from diffjax import body, metrics
+from diffjax.methods import recall
+from diffjax.pose import Pose
+
+HARM_MM = 1.0
+"""A fit that is so much farther from a rival than the estimate would have done harm."""
+_TOGETHER = 16
+
+
+class Known(NamedTuple):
+    """Known poses as the evidence and as the judge see them."""
+
+    bank: recall.Bank
+    joints: Float[Array, "poses J 3"]
+    """Metres, of a body of mean shape."""
+
+
+def known_of(
+    poses: Float[np.ndarray, "poses 24 3 3"], image: body.KeypointModel, judged: body.KeypointModel
+) -> Known:
+    """These poses: `image` has the keypoints of the evidence, `judged` the joints whose distances count."""
+    joints = jax.jit(body.pose_keypoints)(judged, poses, jnp.zeros(judged.joint_dirs.shape[-1]))
+    return Known(recall.make_bank(poses, image), joints)
+
+
+def are_told(names: Iterable[str]) -> bool:
+    """Whether some of these signals want known poses."""
+    return any(name.startswith("rivals") for name in names)
+
+
+def of(
+    known: Known,
+    judged: body.KeypointModel,
+    before: Pose,
+    after: Pose,
+    keypoints2d: Float[Array, "batch K 3"],
+) -> dict[str, Float[Array, " batch"]]:
+    """Signals over each person's rivals; 0 but for the misfit where fewer than `recall.SEEN` keypoints are seen.
+
+    PA-MPJPE (mm) of the fit to them, on average and its standard deviation; by how much less it is than that of the
+    estimate; in what share of them the fit is worse by more than `HARM_MM`; and how badly the best of them fits.
+    """
+    found = recall.recall(known.bank, keypoints2d)
+    points = [body.pose_keypoints(judged, p.rotations, p.betas) for p in (before, after)]
+
+    def distances(one):
+        row, *people = one
+        return [metrics.pa_mpjpe_mm(known.joints[row], joints[None]) for joints in people]
+
+    batch = min(_TOGETHER, len(keypoints2d))
+    estimate, fit = jax.lax.map(distances, (found.row, *points), batch_size=batch)
+    mean = _expected(found.weight, fit)
+    told = {
+        "rivals_mm": mean,
+        "rivals_spread_mm": jnp.sqrt(_expected(found.weight, (fit - mean[:, None]) ** 2)),
+        "rivals_gain_mm": _expected(found.weight, estimate - fit),
+        "rivals_harm": _expected(found.weight, (fit - estimate > HARM_MM).astype(fit.dtype)),
+    }
+    enough = recall.enough(keypoints2d)
+    told = {name: jnp.where(enough, x, 0.0) for name, x in told.items()}
+    return told | {"rivals_misfit": found.misfit}
+
+
+def _expected(weight, values) -> Float[Array, " batch"]:
+    return jnp.sum(weight * values, -1)
