@@ -28,6 +28,9 @@ Attention = Literal["auto", "own", "xla", "cudnn"]
 """What computes softmax attention: `own` keeps its weights for the gradient, `xla` and `cudnn` are those of
 `jax.nn.dot_product_attention` (cudnn: fused, of bfloat16, on NVIDIA's GPUs); `auto` takes the first for few keys."""
 
+Packed = tuple[Array, Array, Array]
+"""Queries, keys and values, "*batch T J heads d" each."""
+
 _LEGS = ("hip", "knee", "ankle", "foot", "heel", "toe")
 _ARMS = ("collar", "shoulder", "elbow", "wrist", "hand")
 _PARTS = {("right", "leg"): 1, ("left", "leg"): 2, ("left", "arm"): 3, ("right", "arm"): 4}
@@ -97,12 +100,63 @@ def _convolve_backward(kept, slope):
     """Towards the values it is the turned convolution: XLA would pad nine products one by one."""
     values, kernel = kept
     axes = tuple(range(values.ndim - 1))
-    of_kernel = [jnp.sum(window * slope, axes) for window in _windows(values)]
+    wide = jnp.promote_types(values.dtype, jnp.float32)
+    # All nine along the joints in one pass: one by one, each would copy its window first.
+    along = lax.reduce(
+        tuple((window * slope).astype(wide) for window in _windows(values)),
+        (np.zeros((), wide),) * 9,
+        lambda sums, more: tuple(a + b for a, b in zip(sums, more)),
+        (values.ndim - 2,),
+    )
+    of_kernel = jnp.stack([jnp.sum(a, axes[:-1]) for a in along])
     of_values = convolve(slope, kernel[::-1, ::-1], jnp.zeros_like(kernel[0, 0]))
-    return of_values, jnp.stack(of_kernel).reshape(kernel.shape), jnp.sum(slope, axes)
+    of_kernel = of_kernel.reshape(kernel.shape).astype(kernel.dtype)
+    return of_values, of_kernel, jnp.sum(slope, axes)
 
 
 convolve.defvjp(_convolve_forward, _convolve_backward)
+
+
+@jax.custom_vjp
+def normalise(
+    x: Float[Array, "*batch c"], scale: Float[Array, " c"], bias: Float[Array, " c"]
+) -> Float[Array, "*batch c"]:
+    """LayerNorm over c, with epsilon 1e-5."""
+    return _normalise_forward(x, scale, bias)[0]
+
+
+def _normalise_forward(x, scale, bias):
+    mean = jnp.mean(x, -1, keepdims=True)
+    variance = jnp.mean(x * x, -1, keepdims=True) - mean * mean
+    rate = lax.rsqrt(jnp.maximum(variance, 0.0) + 1e-5)
+    return (x - mean) * (rate * scale) + bias, (x, mean, rate, scale)
+
+
+def _normalise_backward(kept, slope):
+    """With y the normalised x and s = scale * slope: rate * (s - mean(s) - y mean(s y))."""
+    x, mean, rate, scale = kept
+    y, s = (x - mean) * rate, slope * scale
+    common = jnp.mean(s, -1, keepdims=True) + y * jnp.mean(s * y, -1, keepdims=True)
+    axes = tuple(range(x.ndim - 1))
+    return rate * (s - common), jnp.sum(slope * y, axes), jnp.sum(slope, axes)
+
+
+normalise.defvjp(_normalise_forward, _normalise_backward)
+
+
+@jax.custom_vjp
+def narrow(x: Float[Array, "n wide"], kernel: Float[Array, "wide c"]) -> Float[Array, "n c"]:
+    """x @ kernel, for a kernel with more rows than columns."""
+    return x @ kernel
+
+
+def _narrow_backward(kept, slope):
+    """The kernel's as slope^T x, transposed: on CPUs x^T slope takes half as long again."""
+    x, kernel = kept
+    return slope @ kernel.T, lax.optimization_barrier(slope.T @ x).T
+
+
+narrow.defvjp(lambda x, kernel: (narrow(x, kernel), (x, kernel)), _narrow_backward)
 
 
 def attend(
@@ -154,6 +208,17 @@ def _attend_backward(kept, slope):
 _attend_short.defvjp(_attend_forward, _attend_backward)
 
 
+class LayerNorm(nn.Module):
+    """`nn.LayerNorm(epsilon=1e-5)` with a gradient of few passes."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch c"]) -> Float[Array, "*batch c"]:
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        bias = self.param("bias", _ZEROS, x.shape[-1:])
+        kind = jnp.promote_types(x.dtype, scale.dtype)
+        return normalise(*(a.astype(kind) for a in (x, scale, bias)))
+
+
 class CrissCross(nn.Module):
     """x + attention along joints and along time: "*batch T J c" to the same."""
 
@@ -178,14 +243,15 @@ class CrissCross(nn.Module):
         size = width // (2 * self.heads)
         # Tokens as rows: XLA's gradient of a product over several leading axes takes twice the time.
         tokens = x.reshape(-1, width)
-        y = nn.LayerNorm(epsilon=1e-5, name="norm")(tokens)
+        y = LayerNorm(name="norm")(tokens)
         qkv = nn.Dense(3 * width, dtype=self.dtype, name="qkv")(y)
-        # (q, k, v), then (space, time).
-        qkv = qkv.reshape(*x.shape[:-1], 3, 2, self.heads, size)
-        space, time = qkv[..., 0, :, :], qkv[..., 1, :, :]
+        # Split, not indexed: its gradient is laid end to end, where XLA would add up arrays mostly of zeros.
+        qkv = jnp.split(qkv.reshape(*x.shape[:-1], -1), 3, -1)
         structure = self._structure(size)
         if structure is not None and self.layout == "clean":
-            space = space + structure.astype(space.dtype)
+            added = jnp.pad(structure.reshape(-1, 3, width // 2), ((0, 0), (0, 0), (0, width // 2)))
+            qkv = [a + added[:, i].astype(a.dtype) for i, a in enumerate(qkv)]
+        space, time = _halves(qkv, self.heads)
         scale = float((size if self.layout == "clean" else width // 2) ** -0.5)
         along = _along_joints(space, scale, self.attention), self._along_time(time, scale, valid)
         out = jnp.stack(along, -3)
@@ -194,8 +260,7 @@ class CrissCross(nn.Module):
             out = out + structure[:, None, None].astype(out.dtype) * shares
         out = out.reshape(tokens.shape)
         if self.conv:
-            values = jnp.stack([space[..., 2, :, :], time[..., 2, :, :]], -3).reshape(x.shape)
-            out = out + self._convolved(values, valid).reshape(tokens.shape)
+            out = out + self._convolved(qkv[2], valid).reshape(tokens.shape)
         out = tokens + nn.Dense(width, dtype=self.dtype, name="out")(out).astype(x.dtype)
         return out.reshape(x.shape)
 
@@ -208,24 +273,24 @@ class CrissCross(nn.Module):
         return self.param("structure", _UNIT, shape)[jnp.asarray(self.parts)]
 
     def _along_time(
-        self, qkv: Float[Array, "*batch T J 3 heads d"], scale: float, valid: Array | None
+        self, qkv: Packed, scale: float, valid: Array | None
     ) -> Float[Array, "*batch T J heads d"]:
-        frames, joints = qkv.shape[-5:-3]
-        flat = qkv.reshape(-1, *qkv.shape[-5:])
+        shape = qkv[0].shape
+        frames, joints = shape[-4:-2]
+        flat = tuple(a.reshape(-1, *shape[-4:]) for a in qkv)
         seen = None if valid is None else valid.reshape(-1, frames)
         if self.apart:
 
             @jax.checkpoint
             def one(of_joint):
-                return _attend_packed(of_joint, scale, seen, self.attention)
+                return attend(*of_joint, scale, seen, self.attention)
 
-            out = jnp.moveaxis(lax.map(one, jnp.moveaxis(flat, 2, 0)), 0, 2)
-        else:
-            flat = jnp.swapaxes(flat, 1, 2).reshape(-1, frames, *qkv.shape[-3:])
-            seen = None if seen is None else jnp.repeat(seen, joints, 0)
-            out = _attend_packed(flat, scale, seen, self.attention)
-            out = jnp.swapaxes(out.reshape(-1, joints, *out.shape[1:]), 1, 2)
-        return out.reshape(*qkv.shape[:-3], *qkv.shape[-2:])
+            by_joint = tuple(jnp.moveaxis(a, 2, 0) for a in flat)
+            return jnp.moveaxis(lax.map(one, by_joint), 0, 2).reshape(shape)
+        flat = tuple(jnp.swapaxes(a, 1, 2).reshape(-1, frames, *shape[-2:]) for a in flat)
+        seen = None if seen is None else jnp.repeat(seen, joints, 0)
+        out = attend(*flat, scale, seen, self.attention)
+        return jnp.swapaxes(out.reshape(-1, joints, *out.shape[1:]), 1, 2).reshape(shape)
 
     def _convolved(self, values: Array, valid: Array | None) -> Array:
         width = values.shape[-1]
@@ -236,18 +301,21 @@ class CrissCross(nn.Module):
         return convolve(values, kernel.astype(values.dtype), bias.astype(values.dtype))
 
 
-def _along_joints(
-    qkv: Float[Array, "*batch T J 3 heads d"], scale: float, by: Attention
-) -> Float[Array, "*batch T J heads d"]:
-    flat = qkv.reshape(-1, *qkv.shape[-4:])
-    out = _attend_packed(flat, scale, None, by)
-    return out.reshape(*qkv.shape[:-3], *qkv.shape[-2:])
+def _halves(qkv: list[Array], heads: int) -> tuple[Packed, Packed]:
+    """The space half of queries, keys and values "*batch T J c", and the time half."""
+    halves = (jnp.split(a.reshape(*a.shape[:-1], 2 * heads, -1), 2, -2) for a in qkv)
+    space, time = zip(*halves)
+    return space, time
 
 
-def _attend_packed(
-    qkv: Float[Array, "n L 3 heads d"], scale: float, valid: Array | None, by: Attention
-) -> Float[Array, "n L heads d"]:
-    return attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], scale, valid, by)
+def _along_joints(qkv: Packed, scale: float, by: Attention) -> Float[Array, "*batch T J heads d"]:
+    flat = (a.reshape(-1, *a.shape[-3:]) for a in qkv)
+    return attend(*flat, scale, None, by).reshape(qkv[0].shape)
+
+
+def _narrow_as_told(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
+    """`narrow` where Dense looks for lax.dot_general."""
+    return narrow(x, kernel)
 
 
 class Mlp(nn.Module):
@@ -260,7 +328,7 @@ class Mlp(nn.Module):
     def __call__(self, x: Float[Array, "*batch c"]) -> Float[Array, "*batch c"]:
         width, common = x.shape[-1], {"use_bias": self.bias, "dtype": self.dtype}
         tokens = x.reshape(-1, width)
-        y = nn.LayerNorm(epsilon=1e-5, name="norm")(tokens)
+        y = LayerNorm(name="norm")(tokens)
         y = gelu(nn.Dense(4 * width, name="expand", **common)(y))
-        out = tokens + nn.Dense(width, name="contract", **common)(y).astype(x.dtype)
-        return out.reshape(x.shape)
+        out = nn.Dense(width, name="contract", dot_general=_narrow_as_told, **common)(y)
+        return (tokens + out.astype(x.dtype)).reshape(x.shape)
