@@ -7,7 +7,7 @@
 
 The longer of the paper's two windows; all else is as in `d3prefiner_h36m.py`. Activations are computed again for the
 gradient, products are of bfloat16, and 16 windows go through at a time: batches of 128 take 16 GB on
-a CPU and, by the account of XLA's compiler for an H100, 2 GB (all at once, `--sequence.at-once 128`: 14 GB; see
+a CPU and, by the account of XLA's compiler for an H100, 2 GB (all at once, `--sequence.at-once 128`: 15 GB; see
 `denoisers/sequence.py`). On a recent NVIDIA GPU, also try `--sequence.attention cudnn`.
 """
 

@@ -283,13 +283,16 @@ class CrissCross(nn.Module):
 
             @jax.checkpoint
             def one(of_joint):
-                return attend(*of_joint, scale, seen, self.attention)
+                queries, keys, values = of_joint
+                return attend(queries, keys, values, scale, seen, self.attention)
 
             by_joint = tuple(jnp.moveaxis(a, 2, 0) for a in flat)
             return jnp.moveaxis(lax.map(one, by_joint), 0, 2).reshape(shape)
-        flat = tuple(jnp.swapaxes(a, 1, 2).reshape(-1, frames, *shape[-2:]) for a in flat)
+        queries, keys, values = (
+            jnp.swapaxes(a, 1, 2).reshape(-1, frames, *shape[-2:]) for a in flat
+        )
         seen = None if seen is None else jnp.repeat(seen, joints, 0)
-        out = attend(*flat, scale, seen, self.attention)
+        out = attend(queries, keys, values, scale, seen, self.attention)
         return jnp.swapaxes(out.reshape(-1, joints, *out.shape[1:]), 1, 2).reshape(shape)
 
     def _convolved(self, values: Array, valid: Array | None) -> Array:
@@ -309,8 +312,8 @@ def _halves(qkv: list[Array], heads: int) -> tuple[Packed, Packed]:
 
 
 def _along_joints(qkv: Packed, scale: float, by: Attention) -> Float[Array, "*batch T J heads d"]:
-    flat = (a.reshape(-1, *a.shape[-3:]) for a in qkv)
-    return attend(*flat, scale, None, by).reshape(qkv[0].shape)
+    queries, keys, values = (a.reshape(-1, *a.shape[-3:]) for a in qkv)
+    return attend(queries, keys, values, scale, None, by).reshape(qkv[0].shape)
 
 
 def _narrow_as_told(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:

@@ -5,7 +5,7 @@ Both repeat the criss-cross attention of `criss_cross`. Leading axes are free; a
 Memory of the gradient, 243 frames in batches of 128, width 256: the state of all tokens (128 x 243 x 17 x 256) is
 0.54 GB in float32. With `remat` the inputs of PoseDenoiser's 8 attentions and 4 MLPs stay, 6.5 GB, and one module's
 own needs are added; an attention's 243 x 243 weights are made joint by joint: 0.24 GB, all at once 4.1. By the account
-of XLA's compiler for an H100 a training step of all 128 windows takes 13.5 GB, 16 windows at a time, their gradients
+of XLA's compiler for an H100 a training step of all 128 windows takes 15.3 GB, 16 windows at a time, their gradients
 summed, 2.2 GB (`benchmarks.memory`); it has not run on one. XLA for CPUs recomputes in another order, and in float32:
 123 GB (226 without `remat`), 16 windows at a time 15.3 GB; a training step of `configs/d3prefiner_h36m_243.py` on a
 CPU held 16.1 GB at most.
