@@ -13,7 +13,7 @@ import numpy as np
 
 from diffjax import body, camera, checkpoint, chunks, config, devices, pose, skeleton, unpickle
 from diffjax.data import records
-from diffjax.methods import diffannot, map_fit, recall
+from diffjax.methods import diffannot, gates, map_fit, recall
 from diffjax.pose import Evidence, Pose, Refined
 
 Kind = Literal["labels", "detections", "joints3d"]
@@ -157,11 +157,11 @@ class Kit(NamedTuple):
     body_path: str
     model: body.BodyModel
     prior: LoadedPrior | None
-    """Of `guided` and `combined`."""
+    """Of `guided`, `combined` and `recall+combined`."""
     error_model: map_fit.ErrorModel | None
-    """Of `fast` and `combined`."""
+    """Of `fast`, `combined` and `recall+combined`."""
     poses: np.ndarray | None = None
-    """(poses, 24, 3, 3) that are known, of `recall`; see `objective.known_poses`."""
+    """(poses, 24, 3, 3) that are known, of `recall` and `recall+combined`; see `objective.known_poses`."""
 
 
 class Refiner(NamedTuple):
@@ -310,8 +310,10 @@ def _recalled_first(after: Callable[..., Refined]) -> Callable[..., Refined]:
         estimate, evidence = batch
         begun = recall.toward(estimate, known[0], evidence.keypoints2d, known[1])
         found = after((begun, evidence), keypoints, *shared)
-        width = shared[-1].width
-        return diffannot.finish(estimate, found.pose, evidence, keypoints, width)
+        kept = found.quality["kept"]
+        people = gates.keep_or_accept(kept == 0, estimate, found.pose)
+        whole = diffannot.finish(estimate, people, evidence, keypoints, shared[-1].width)
+        return whole._replace(quality=whole.quality | {"kept": kept})
 
     return work
 

@@ -131,10 +131,15 @@ def training_vectors(run: config.Run) -> np.ndarray:
 def known_poses(run: config.Run, kept: int = recall.KEPT) -> Float[np.ndarray, "poses 24 3 3"]:
     """Some of the true poses of `parts.poses`, by default of the training people, no two alike.
 
-    ValueError or FileNotFoundError, with what to do, where they are not at hand.
+    ValueError, with what to do, where they are not at hand.
     """
-    names = run.parts.poses.split(",") if run.parts.poses else run.data.train_sets
-    found = [_poses_of(run, name) for name in names]
+    source = run.parts.poses or run.data.train
+    try:
+        found = [_poses_of(run, name.strip()) for name in source.split(",")]
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"known poses, of {source}: {error}; or name others by --parts.poses (a set with its truth, motion:DIR)"
+        ) from error
     rotations = np.concatenate([poses[recall.some(len(poses), 16 * kept)] for poses in found])
     alike = rotations[:, 1:].round(3).reshape(len(rotations), -1)
     own = np.sort(
@@ -144,9 +149,9 @@ def known_poses(run: config.Run, kept: int = recall.KEPT) -> Float[np.ndarray, "
 
 
 def _poses_of(run: config.Run, name: str) -> np.ndarray:
-    a = _read(run, name, "train")
+    a = _of_name(run, name, "train")
     if a.pose is None:
-        raise ValueError(f"{name}: field pose: wanted known poses, found none; pass --parts.poses")
+        raise ValueError(f"{name}: field pose: wanted true poses, found none")
     known = np.isfinite(a.pose).all((-1, -2, -3))
     return np.asarray(a.pose[known], np.float32)
 
@@ -216,10 +221,16 @@ def _supervision(
 
 
 def _read(run: config.Run, name: str, split: str) -> records.AnnotationSet:
+    """A set to train or to judge by: what the run asks of it has to be there."""
+    if name == demo.NAME or name.startswith(motion_sets.PREFIX):
+        motion_sets.check(run, name)
+    return _of_name(run, name, split)
+
+
+def _of_name(run: config.Run, name: str, split: str) -> records.AnnotationSet:
     moving = name.startswith(motion_sets.PREFIX)
     if name != demo.NAME and not moving:
         return pipeline.read_set(name, split)
-    motion_sets.check(run, name)
     model = body.load_body(config.locate(run.data.body))
     if moving:
         return motion_sets.read(name, run.data.motion_every, split, model)

@@ -189,11 +189,16 @@ def test_known_poses_are_those_of_training_and_none_twice(tmp_path):
 
 def test_where_no_poses_are_known_it_says_so(tmp_path):
     people = tiny.without(tiny.annotations(3), "pose", "betas")
-    with pytest.raises(ValueError, match="field pose: wanted known poses"):
+    with pytest.raises(ValueError, match=r"field pose: wanted true poses.*--parts\.poses"):
         objective.known_poses(run_of(tmp_path, people))
     run = config.Run(parts=config.Parts(poses=str(tmp_path / "no.npz")))
-    with pytest.raises(FileNotFoundError, match=r"no\.npz is missing"):
+    with pytest.raises(ValueError, match=r"known poses, of .*no\.npz is missing"):
         objective.known_poses(run)
+    asked = dataclasses.replace(run, train=config.Train(target="prediction"))
+    moving = dataclasses.replace(asked, parts=config.Parts(poses=f"motion:{tmp_path / 'none'}"))
+    with pytest.raises(ValueError, match="known poses, of motion:") as told:
+        objective.known_poses(moving)
+    assert "train.target" not in str(told.value)  # Of training, which nobody asked for.
     kit = annotate.Kit("", tiny.bones(), None, None)
     with pytest.raises(ValueError, match=r"--parts\.poses"):
         annotate._bank(kit, "labels", tiny.keypoint_models())

@@ -60,12 +60,13 @@ def test_every_row_says_how_well_it_knows_itself(table):
     assert np.isfinite(estimate["quality"]["aurc_mm"])
 
 
-def test_a_gated_row_stands_beside_its_own_with_a_command(table):
+def test_a_gated_row_stands_beside_its_own_with_a_command(run, table):
     found, _ = table
     own, mild = (row_of(found, "labels", gated) for gated in (False, True))
     assert mild["name"] == "fast, gated, aim 5 %"
     assert mild["harmed"] <= own["harmed"]
     assert f"--quality-from {own['quality']['file']} --max-harm 0.05" in mild["command"]
+    assert mild["command"].endswith(f" --parts.poses {run.data.train}")
     assert "quality" not in mild
     whole = own["pa_change_mm"]
     assert mild["gain_kept"] == pytest.approx(mild["pa_change_mm"] / whole)
@@ -148,6 +149,9 @@ def test_a_calibration_of_something_else_is_refused(run, table, tmp_path):
     changed = dataclasses.replace(run, guided=dataclasses.replace(run.guided, labels=other))
     with pytest.raises(ValueError, match="of settings map_weight 9"):
         refined(changed, table, tmp_path)
+    strange = dataclasses.replace(run.parts, poses=run.data.test)
+    with pytest.raises(ValueError, match="field poses: wanted the known poses that it was made"):
+        refined(dataclasses.replace(run, parts=strange), table, tmp_path)
     with pytest.raises(ValueError, match="--max-harm: wanted a calibration"):
         refine.refine_file(run, run.data.test, out, kind="labels", max_harm=0.1)
     with pytest.raises(ValueError, match="--max-harm: wanted a share from 0 to 1, got 5"):

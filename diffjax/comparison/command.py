@@ -22,7 +22,7 @@ from diffjax.comparison import (
     tuning,
     worth,
 )
-from diffjax.comparison.method import Kit, Tuning
+from diffjax.comparison.method import Kit, Method, Tuning
 from diffjax.data import jobs, records
 from diffjax.fitting import rates
 
@@ -76,7 +76,7 @@ def evaluate(
     )
     val = people.gather(run, other, "val", asked.use, asked.val_limit) if other else None
     loop_file = loop_file or loading.loop_config(file)
-    kit = _kit(run, asked, loading.loop_run(run, loop_file, loop_prior), test)
+    kit = _kit(run, asked, loading.loop_run(run, loop_file, loop_prior), test, methods)
     files, sets = advice.Files(str(file), str(loop_file)), people.Sets(test, val)
     told, trust = {"command": asked.command, "note": asked.note}, _trust(run, asked, test.use)
     return protocol.compare(
@@ -98,10 +98,19 @@ def _out(run: config.Run, asked: Asked) -> Path:
     return asked.out or Path("runs") / run.name / "evaluation"
 
 
-def _kit(run: config.Run, asked: Asked, loop: config.Run, test: people.Crowd) -> Kit:
+def _kit(
+    run: config.Run,
+    asked: Asked,
+    loop: config.Run,
+    test: people.Crowd,
+    methods: Sequence[Method],
+) -> Kit:
     head = records.take(test.people.annotations, slice(0, 0))
     workdir = Path("runs") / run.name
-    kit = loading.load(run, loop, workdir, head, use=test.use, tuning=asked.tune, seed=asked.seed)
+    told = asked.quality != "none" or asked.max_harm is not None
+    poses = told or any("known poses" in entry.needs for entry in methods)
+    how = {"use": test.use, "tuning": asked.tune, "seed": asked.seed, "poses": poses}
+    kit = loading.load(run, loop, workdir, head, **how)
     return kit._replace(fps=asked.fps)
 
 
@@ -135,10 +144,10 @@ def _swept(axis: axes.Axis, run: config.Run, asked: Asked, loop: config.Run) -> 
     base = people.Sets(
         *(None if a is None else people.crowd_of(run, a, name, use) for a in (test, val))
     )
-    kit = _kit(run, asked, loop, base.test)
+    methods = [entry for entry in table.chosen(asked.methods or axis.methods) if not entry.oracle]
+    kit = _kit(run, asked, loop, base.test, methods)
     depends = facts.of(kit, base)
     depends["more"] = {one: jobs.fingerprint(records.arrays_of(a)) for one, a, _ in more}
-    methods = [entry for entry in table.chosen(asked.methods or axis.methods) if not entry.oracle]
     out = _out(run, asked)
     chosen = tuning.kept_settings(methods, kit, results.read(out), depends)
     return sweeps.run(

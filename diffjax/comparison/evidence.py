@@ -30,8 +30,9 @@ STRENGTHS = (1.0, 2.0, 4.0)
 """Of guided; above 4 the clipped steps diverge."""
 MAP_WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0)
 RECALLS = (0.3, 0.5, 0.7, 1.0)
-HALVES = (1.0, 0.5)
-"""Shares of the way to known poses; the second in the quick tuning, and of what is fitted afterwards."""
+"""Shares of the way to known poses, in the full tuning."""
+FEW_RECALLS = (1.0, 0.5)
+"""In the quick one, and where a fit follows."""
 COMBINED = {
     "labels": ((0.05, 0.1, 0.2), (0.2, 0.3, 0.5)),
     "detections": ((0.35, 0.5, 0.7, 1.0), (0.7, 1.0, 1.5)),
@@ -55,10 +56,10 @@ def guidance_grid(mode: str):
         if mode == "recall+combined":
             full = kit.tuning == "full"
             weights = [{}, *(_combinations(base, str(kind), True) if full else ())]
-            return _unique(base, [w | {"recall": share} for share in HALVES for w in weights])
+            return _unique(base, [w | {"recall": share} for share in FEW_RECALLS for w in weights])
         field, values = "map_weight", MAP_WEIGHTS
         if mode == "recall":
-            field, values = "recall", RECALLS if kit.tuning == "full" else HALVES
+            field, values = "recall", RECALLS if kit.tuning == "full" else FEW_RECALLS
         if mode == "guided":
             own = tuple(share * base.strength for share in SHARES)
             field, values = "strength", STRENGTHS if kit.tuning == "full" else own

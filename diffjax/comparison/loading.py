@@ -39,8 +39,9 @@ def load(
     use: str = "auto",
     tuning: Tuning = "quick",
     seed: int = 0,
+    poses: bool = True,
 ) -> Kit:
-    """All parts that the runs name."""
+    """All parts that the runs name; known `poses` where something asks for them."""
     missing: dict[str, str] = {}
 
     def part(name: str, given: bool, get: Callable[[], Any]) -> Any:
@@ -63,8 +64,8 @@ def load(
     frontend = part("frontend", bool(file), lambda: keypoint_hmr.load(config.locate(file)))
     sequences = run.parts.refiner
     refiner = part("refiner", bool(sequences), lambda: store.load(sequences))
-    poses = part("poses", True, lambda: objective.known_poses(run))
-    guided = annotate.Kit(run.data.body, model, prior, errors, poses)
+    known = part("poses", poses, lambda: objective.known_poses(run))
+    guided = annotate.Kit(run.data.body, model, prior, errors, known)
     return Kit(
         run,
         loop,

@@ -50,8 +50,9 @@ def told_of(entry: Method, task: Task, kit: Kit, crowds: list[people.Crowd]) -> 
     guidance = getattr(kit.run.guided, task.kind or "labels")
     errors = kit.guided.error_model or _errors(crowds)
     prior = _prior(entry, task, kit)
-    joints, poses = crowds[0].people.judge.joints, kit.guided.poses
-    known = None if poses is None else rivals.known_of(poses, keypoints.image, joints)
+    joints, known = crowds[0].people.judge.joints, None
+    if kit.guided.poses is not None and task.kind in ("labels", "detections"):
+        known = rivals.known_of(kit.guided.poses, keypoints.image, joints)
     return signals.Told(keypoints, joints, errors, guidance, prior, known)
 
 

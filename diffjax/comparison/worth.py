@@ -1,5 +1,6 @@
 """What the rows of a method are worth without the truth: told by validation people, judged on the others."""
 
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from diffjax import ablation, config, evaluate
 from diffjax.comparison import people, telling
 from diffjax.comparison.evidence import posed
 from diffjax.comparison.method import Kit, Method, Outcome, Task
-from diffjax.confidence import files, judging, part_way, signals
+from diffjax.confidence import files, judging, part_way, rivals, signals
 from diffjax.data import jobs, records
 from diffjax.pose import Refined
 
@@ -33,6 +34,8 @@ class Worth(NamedTuple):
     calibration: files.Calibration
     seconds: float
     """By the clock, for all signals and all fits behind them."""
+    poses: str = ""
+    """Where the known poses come from that signals were made with."""
 
 
 def facts(asked: Asked | None) -> Any:
@@ -74,9 +77,13 @@ def of(
         told.errors,
         told.guidance,
     )
+    poses = ""
+    if told.known is not None and rivals.are_told(calibration.error.scale.names):
+        poses = kit.run.parts.poses or kit.run.data.train
+        calibration = calibration._replace(poses=rivals.name_of(kit.guided.poses))
     own = telling.signals_of(entry, task, kit, test, outcome.refined, told, asked.much)
     expected = judging.expect(calibration, own)
-    return Worth(own, expected, calibration, time.perf_counter() - began)
+    return Worth(own, expected, calibration, time.perf_counter() - began, poses)
 
 
 def _on_the_way(given: ablation.People, refined: Refined) -> np.ndarray:
@@ -108,6 +115,7 @@ def row(
     expected = judging.Worth(*(x[rows] for x in worth.expected))
     pair = test.base.pa_mpjpe_mm[rows], scores.pa_mpjpe_mm[rows]
     told = {"told_by": len(worth.calibration.change_mm), "seconds": worth.seconds}
+    told |= {"known_poses": worth.poses}
     file = save(worth, out, name)
     return {"quality": judging.quality(expected, *pair) | told | {"file": file}}
 
@@ -118,8 +126,9 @@ def mild(
     """The row of a gate: how many it lets go how far, how much of the gain that keeps, and its command."""
     command, whole = row["command"], ungated["pa_change_mm"]
     if command is not None:
-        file = ungated["quality"]["file"]
+        file, poses = (ungated["quality"][name] for name in ("file", "known_poses"))
         command = f"{command} --quality-from {file} --max-harm {max_harm:g}"
+        command += f" --parts.poses {shlex.quote(poses)}" * bool(poses)
     kept = row["pa_change_mm"] / whole if whole else None
     share = np.asarray(outcome.refined.quality["refined"])
     gate = {"max_harm": max_harm, "gain_kept": kept, "refined": float((share > 0).mean())}

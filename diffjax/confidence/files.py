@@ -49,6 +49,8 @@ class Calibration(NamedTuple):
     """Of the frontend."""
     guidance: config.Guidance
     """How evidence is trusted where posteriors are computed."""
+    poses: str = ""
+    """The fingerprint of the known poses behind the signals of `rivals`; empty where there were none."""
 
 
 def save(path: Path, told: Calibration) -> None:
@@ -70,6 +72,7 @@ def save(path: Path, told: Calibration) -> None:
             arrays[f"{what}/{name}"] = getattr(found.scale, name)
         for name in ("weights", "intercept", "knots"):
             arrays[f"{what}/{name}"] = np.asarray(getattr(found, name), np.float64)
+    arrays["poses"] = np.str_(told.poses)
     records.save_arrays(path, arrays)
 
 
@@ -91,7 +94,8 @@ def load(path: str | Path) -> Calibration:
         )
     error, gain = (_expectation(path, arrays, what) for what in ("error", "gain"))
     errors = map_fit.ErrorModel(factor.astype(np.float32))
-    return Calibration(origin, error, gain, held_out, change, sequence, shares, errors, guidance)
+    told = origin, error, gain, held_out, change, sequence, shares, errors, guidance
+    return Calibration(*told, str(arrays.get("poses", "")))
 
 
 def _origin(path: Any, arrays: dict[str, Any]) -> Origin:

@@ -13,20 +13,14 @@ from diffjax.data import jobs, records
 from diffjax.pose import Pose, Refined
 from diffjax.tracks import Use
 
+_COMBINED = ("error_weight", "prior_weight", "prior_time", "iterations", "combined_px_share")
 MATTERS = {
     "guided": ("strength", "rounds", "start", "stride", "robust_px_share", "through_network"),
     "fast": ("map_weight", "robust_px_share"),
-    "combined": (
-        "error_weight",
-        "prior_weight",
-        "prior_time",
-        "iterations",
-        "combined_px_share",
-    ),
+    "combined": _COMBINED,
     "recall": ("recall", "robust_px_share"),
+    "recall+combined": ("recall", *_COMBINED),
 }
-MATTERS["recall+combined"] = ("recall", *MATTERS["combined"])
-
 """Settings that a mode looks at."""
 Fit = Callable[[records.AnnotationSet, np.ndarray, str, Any], tuple[Refined, float]]
 """(people, groups of their rows, where from, progress bar) -> people, and seconds."""
@@ -83,7 +77,7 @@ def is_steady(prior: annotate.LoadedPrior | None) -> bool:
 def of_refiner(
     refiner: annotate.Refiner, settings: dict[str, Any], told: signals.Told, much: config.Quality
 ) -> Mode:
-    """`guided` or `fast`, with the settings that matter."""
+    """A mode of rows alone, with the settings that matter."""
 
     def fit(people, group, where, bar):
         pair = annotate.estimate_of(people), annotate.evidence_of(people, refiner.kind, where)
@@ -129,9 +123,16 @@ def calibrated(
                 f"{where}: field origin: wanted a calibration of {name} {wanted}, found {found}; make it of what is "
                 "run here, with scripts/evaluate.py --quality, or run what it is of"
             )
+    known = "" if mode.told.known is None else rivals.name_of(mode.told.known.bank.rotations)
+    if calibration.poses and known != calibration.poses:
+        raise ValueError(
+            f"{where}: field poses: wanted the known poses that it was made with, found others; name their set by "
+            "--parts.poses (evaluate.py printed it), or make the calibration again"
+        )
     facts = mode.facts | {
         "calibration": jobs.fingerprint(calibration[1:7]),
         "max_harm": max_harm,
+        "known": known,
     }
     much = calibration.origin.much
     return mode._replace(calibration=calibration, max_harm=max_harm, facts=facts, much=much)

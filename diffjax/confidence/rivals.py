@@ -5,7 +5,7 @@ what the keypoints leave open and what the fit does about it.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from diffjax import body, metrics
+from diffjax.data import jobs
 from diffjax.methods import recall
 from diffjax.pose import Pose
 
@@ -35,6 +36,11 @@ def known_of(
     """These poses: `image` has the keypoints of the evidence, `judged` the joints whose distances count."""
     joints = jax.jit(body.pose_keypoints)(judged, poses, jnp.zeros(judged.joint_dirs.shape[-1]))
     return Known(recall.make_bank(poses, image), joints)
+
+
+def name_of(poses: Any) -> str:
+    """Equal for equal poses."""
+    return jobs.fingerprint(poses)
 
 
 def are_told(names: Iterable[str]) -> bool:

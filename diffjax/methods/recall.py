@@ -15,8 +15,9 @@ from jaxtyping import Array, Bool, Float, Int
 from diffjax import body, rotations
 from diffjax.pose import Pose
 
+# All constants here were chosen on validation people, whose keypoints are simulated with good and bad errors.
 KEPT = 16384
-"""Known poses. All constants here were chosen on validation people."""
+"""Known poses."""
 VIEWS = 24
 """Of each, about the vertical of the camera that saw it."""
 DISTANCE_M = 5.5
@@ -156,7 +157,8 @@ def _close(looks, points, confidence):
 
 
 def _laid(looks, points, trust):
-    """(K, views) squared distances under the best place, scale and bounded roll of each view; (views,) the roll."""
+    """(K, views) squared distances under the best place and scale of each view, and the nearest roll that is allowed
+    to the best one (with the scale of the best); (views,) that roll."""
     total = jnp.maximum(jnp.sum(trust, 0), 1e-9)
     middle, place = jnp.sum(trust * looks, 1) / total, points.T @ trust / total
     a, b = looks - middle[:, None], points.T[:, :, None] - place[:, None]
