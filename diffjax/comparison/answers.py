@@ -11,8 +11,8 @@ SMALL = 0.05
 """A share of the estimate's error: who gains less may harm no more than `FEW`."""
 NEARLY, TIMES = 0.9, 5.0
 """A quicker row has so much of the best one's gain, and is so many times as fast."""
-LEANING = ("fast", "combined")
-"""Methods that know how the estimator judged here errs."""
+LEANING = ("fast", "combined", "recall")
+"""Methods that know how the estimator judged here errs, or how little of it is worth keeping."""
 Row = dict[str, Any]
 
 

@@ -22,9 +22,9 @@ td.n,th.n{padding-left:8px}th.n{white-space:normal;overflow-wrap:normal;font-siz
 """
 _STEPS = (
     "Make an annotation set of your files: <code>python scripts/convert.py inspect FILE</code> says how.",
-    "Run the command for the evidence that you have; <code>YOUR.npz</code> is that set. (The modes <code>fast</code> "
-    "and <code>combined</code> lean on how the estimator judged here errs; where yours is another, take the other "
-    "command.)",
+    "Run the command for the evidence that you have; <code>YOUR.npz</code> is that set. (The modes <code>fast</code>, "
+    "<code>combined</code> and <code>recall</code> lean on how the estimator judged here errs; where yours is another, "
+    "take the other command.)",
     "Look: <code>python scripts/draw.py better.npz --before YOUR.npz</code>, and "
     "<code>python scripts/evaluate.py --audit better.npz --before YOUR.npz</code> lists what looks wrong, "
     "without any truth.",
