@@ -80,7 +80,7 @@ def of(
     poses = ""
     if told.known is not None and rivals.are_told(calibration.error.scale.names):
         poses = kit.run.parts.poses or kit.run.data.train
-        calibration = calibration._replace(poses=rivals.name_of(kit.guided.poses))
+        calibration = calibration._replace(poses=jobs.fingerprint(kit.guided.poses))
     own = telling.signals_of(entry, task, kit, test, outcome.refined, told, asked.much)
     expected = judging.expect(calibration, own)
     return Worth(own, expected, calibration, time.perf_counter() - began, poses)

@@ -123,7 +123,7 @@ def calibrated(
                 f"{where}: field origin: wanted a calibration of {name} {wanted}, found {found}; make it of what is "
                 "run here, with scripts/evaluate.py --quality, or run what it is of"
             )
-    known = "" if mode.told.known is None else rivals.name_of(mode.told.known.bank.rotations)
+    known = "" if mode.told.known is None else jobs.fingerprint(mode.told.known.bank.rotations)
     if calibration.poses and known != calibration.poses:
         raise ValueError(
             f"{where}: field poses: wanted the known poses that it was made with, found others; name their set by "

@@ -5,20 +5,17 @@ what the keypoints leave open and what the fit does about it.
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from diffjax import body, metrics
-from diffjax.data import jobs
+from diffjax import body, evaluate, metrics
 from diffjax.methods import recall
 from diffjax.pose import Pose
 
-HARM_MM = 1.0
-"""A fit that is so much farther from a rival than the estimate would have done harm."""
 _TOGETHER = 16
 
 
@@ -38,11 +35,6 @@ def known_of(
     return Known(recall.make_bank(poses, image), joints)
 
 
-def name_of(poses: Any) -> str:
-    """Equal for equal poses."""
-    return jobs.fingerprint(poses)
-
-
 def are_told(names: Iterable[str]) -> bool:
     """Whether some of these signals want known poses."""
     return any(name.startswith("rivals") for name in names)
@@ -58,7 +50,7 @@ def of(
     """Signals over each person's rivals; 0 but for the misfit where fewer than `recall.SEEN` keypoints are seen.
 
     PA-MPJPE (mm) of the fit to them, on average and its standard deviation; by how much less it is than that of the
-    estimate; in what share of them the fit is worse by more than `HARM_MM`; and how badly the best of them fits.
+    estimate; in what share of them the fit is worse by more than 1 mm; and how badly the best of them fits.
     """
     found = recall.recall(known.bank, keypoints2d)
     points = [body.pose_keypoints(judged, p.rotations, p.betas) for p in (before, after)]
@@ -74,7 +66,9 @@ def of(
         "rivals_mm": mean,
         "rivals_spread_mm": jnp.sqrt(_expected(found.weight, (fit - mean[:, None]) ** 2)),
         "rivals_gain_mm": _expected(found.weight, estimate - fit),
-        "rivals_harm": _expected(found.weight, (fit - estimate > HARM_MM).astype(fit.dtype)),
+        "rivals_harm": _expected(
+            found.weight, (fit - estimate > evaluate.HARM_MM).astype(fit.dtype)
+        ),
     }
     enough = recall.enough(keypoints2d)
     told = {name: jnp.where(enough, x, 0.0) for name, x in told.items()}
