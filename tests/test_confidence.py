@@ -8,8 +8,17 @@ import pytest
 from scipy import stats
 
 from diffjax import config, rotations
-from diffjax.confidence import calibration, companions, curves, files, judging, part_way
+from diffjax.confidence import (
+    calibration,
+    companions,
+    curves,
+    files,
+    judging,
+    keypoint_errors,
+    part_way,
+)
 from diffjax.methods import map_fit
+from diffjax.methods.keypoint_noise import ASSUMED
 from diffjax.pose import Pose, Refined
 
 
@@ -242,6 +251,18 @@ def test_a_calibration_comes_back_from_its_file_to_the_bit(tmp_path):
         np.testing.assert_array_equal(one, two)
 
 
+def test_the_noise_of_the_keypoints_travels_and_is_assumed_where_it_was_not_learned(tmp_path):
+    told = calibrated()[0]
+    learned = keypoint_errors.learn(np.random.default_rng(0).normal(size=(300, 2)), np.ones(300))
+    files.save(tmp_path / "told.npz", told._replace(noise=learned))
+    for one, two in zip(files.load(tmp_path / "told.npz").noise, learned):
+        np.testing.assert_array_equal(one, two)
+    arrays = dict(np.load(tmp_path / "told.npz"))
+    del arrays["noise"]
+    np.savez(tmp_path / "old.npz", **arrays)
+    assert files.load(tmp_path / "old.npz").noise is ASSUMED
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
@@ -266,6 +287,8 @@ def test_a_calibration_comes_back_from_its_file_to_the_bit(tmp_path):
         ("sequence", None, "field sequence: wanted a calibration of quality, found none"),
         ("shares", np.linspace(0, 1, 6), "field shares: wanted shares of the way above 0"),
         ("shares", None, "field shares: wanted a calibration of quality, found none"),
+        ("noise", np.zeros(8), "field noise: wanted positive deviations"),
+        ("noise", np.ones(7), r"field noise: wanted finite numbers of shape \(8,\)"),
     ],
 )
 def test_a_damaged_calibration_says_what_is_wrong(name, value, said, tmp_path):

@@ -206,6 +206,17 @@ def test_where_no_poses_are_known_it_says_so(tmp_path):
         annotate._bank(kit._replace(poses=np.zeros(1)), "joints3d", tiny.keypoint_models())
 
 
+def test_a_pose_is_known_whichever_way_it_is_turned():
+    known = np.asarray(random_rotations(5))
+    asked = np.array(random_rotations(4, seed=1))
+    asked[1], asked[2] = known[3], known[0]
+    asked[1, 0] = asked[0, 0]
+    asked[2, 5] = np.nan
+    assert recall.among(asked, known).tolist() == [False, True, False, False]
+    assert recall.among(known + np.float32(1e-5), known).all()
+    assert not recall.among(known + np.float32(1e-3), known).any()
+
+
 def test_a_body_of_any_keypoints_has_looks(bank, image):
     assert bank.looks.shape == (2, image.mix.shape[0], POSES * recall.VIEWS)
     spread = jnp.max(bank.looks, 1) - jnp.min(bank.looks, 1)

@@ -9,9 +9,10 @@ import test_methods_table
 import tiny
 
 from diffjax import config, refine
-from diffjax.comparison import command
+from diffjax.comparison import command, telling
 from diffjax.confidence import files
 from diffjax.data import records
+from diffjax.methods.keypoint_noise import ASSUMED
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
@@ -36,6 +37,12 @@ def table(run, tmp_path_factory):
     asked = {"quality": "full", "max_harm": 0.05, "calibrate": (run.data.test,)}
     found = test_methods_table.compare(run, out, "fast", **asked)
     return found, out
+
+
+def test_who_is_judged_by_his_own_pose_is_told(run, table):
+    found, _ = table
+    assert found["warnings"][-1].startswith(f"WARNING: {run.data.val}: the true poses of 8 of 8")
+    assert not any(f"{run.data.test}: the true" in x for x in found["warnings"])
 
 
 def row_of(found, kind, gated=False):
@@ -86,7 +93,8 @@ def test_refine_expects_of_each_row_what_the_table_expected(run, table, tmp_path
     found, out = table
     better, quality, _ = refined(run, table, tmp_path, rows=3)
     people_file = np.load(out / row_of(found, "labels")["people"])
-    for name in ("expected_pa_mpjpe_mm", "expected_gain_mm", "flip_mm", "restart_mm", "moved_mm"):
+    names = "flip_mm", "restart_mm", "moved_mm", "rivals_mm", "rivals_misfit"
+    for name in ("expected_pa_mpjpe_mm", "expected_gain_mm", *names):
         np.testing.assert_allclose(
             quality[name], people_file[f"quality/{name}"], rtol=2e-3, atol=1e-2
         )
@@ -156,6 +164,34 @@ def test_a_calibration_of_something_else_is_refused(run, table, tmp_path):
         refine.refine_file(run, run.data.test, out, kind="labels", max_harm=0.1)
     with pytest.raises(ValueError, match="--max-harm: wanted a share from 0 to 1, got 5"):
         command._trust(run, command.Asked(max_harm=5.0), "frames")
+
+
+def test_how_keypoints_err_is_learned_where_the_truth_has_place_and_camera(run):
+    a = tiny.annotations(40)
+    off = np.random.default_rng(0).normal(0, 6.0, (*a.labels2d.shape[:2], 2))
+    noisy = a.labels2d.copy()
+    noisy[..., :2] += off
+    noisy[3, :5] = 0.0
+    a = dataclasses.replace(a, labels2d=noisy)
+    image = tiny.keypoint_models().image
+
+    def learned(**changes):
+        changed = dataclasses.replace(a, **changes)
+        return telling._noise([test_methods_table.crowd(run, changed)], "labels", image)
+
+    seen = noisy[..., 2] > 0
+    share = np.mean(off[seen] ** 2)
+    bad = 1 / (1 + np.exp(learned().doubt[1] - learned().doubt[0]))
+    good_px, bad_px = learned().px.astype(float)
+    assert (1 - bad) * good_px**2 + bad * bad_px**2 == pytest.approx(share, rel=0.01)
+    nowhere = np.where(np.arange(40)[:, None] < 4, 0.0, a.cam_t)  # As an unknown place is kept.
+    np.testing.assert_allclose(learned(cam_t=nowhere).px, learned().px, rtol=0.1)
+    other = noisy.copy()
+    other[5:7, :, :2] += 5e3
+    np.testing.assert_allclose(learned(labels2d=other).px, learned().px, rtol=0.1)
+    assert learned(cam_t=None) is ASSUMED
+    assert learned(cam_t=0 * a.cam_t) is ASSUMED
+    assert learned(gender=np.full(40, "male")) is ASSUMED
 
 
 def test_nobody_tells_where_nobody_knows_the_truth(run, tmp_path):

@@ -18,6 +18,8 @@ NOISE_PX, MISSING = 4.0, 0.05
 """Of a careful annotator: standard deviation of a coordinate, and the share of keypoints that are missing."""
 NEEDED = ("pose", "betas", "cam_t", "focal_px", "center_px")
 _CHUNK = 256
+_NEAREST = 0.1
+"""Metres before the camera. An unknown place is the camera's own."""
 
 
 def simulated_labels(
@@ -29,7 +31,9 @@ def simulated_labels(
     missing, behind the camera, or of somebody whose truth is not known, 0.
     """
     known = told_by_truth(a)
-    pixels, ahead = true_pixels(path, a)
+    model = body.load_body(config.locate(path))
+    keypoints = body.fold_keypoints(model, body.load_regressor(config.locate(path), SET))
+    pixels, ahead = true_pixels(keypoints, a)
     random = np.random.default_rng(seed)
     noise, chance = random.standard_normal(pixels.shape), random.random(pixels.shape[:2])
     seen = (chance >= missing) & ahead & np.isfinite(pixels).all(-1) & known[:, None]
@@ -39,16 +43,14 @@ def simulated_labels(
 
 
 def told_by_truth(a: records.AnnotationSet) -> np.ndarray:
-    """(N,) of whom keypoints can be simulated: a finite truth, of the neutral body. ValueError where of nobody."""
+    """(N,) of whom keypoints can be simulated: see `seen_truly`. ValueError where of nobody."""
     absent = [name for name in NEEDED if getattr(a, name) is None]
     if absent:
         raise ValueError(
             f"field {absent[0]}: wanted by keypoints that are simulated from the truth, found nothing; it takes "
             f"{', '.join(NEEDED)}"
         )
-    known = np.full(records.count(a), True) if a.gender is None else a.gender == "neutral"
-    for name in NEEDED:
-        known &= np.isfinite(getattr(a, name)).reshape(len(known), -1).all(-1)
+    known = seen_truly(a)
     if not known.any():
         raise ValueError(
             "fields pose, betas, gender: wanted somebody's finite truth of the neutral body to simulate keypoints "
@@ -57,17 +59,27 @@ def told_by_truth(a: records.AnnotationSet) -> np.ndarray:
     return known
 
 
-def true_pixels(path: str, a: records.AnnotationSet) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 17, 2) pixels of the true keypoints, and (N, 17) which are before the camera."""
-    model = body.load_body(config.locate(path))
-    keypoints = body.fold_keypoints(model, body.load_regressor(config.locate(path), SET))
+def seen_truly(a: records.AnnotationSet) -> np.ndarray:
+    """(N,) whose true keypoints in the image are known: a finite truth, of the neutral body, and a camera."""
+    known = np.full(records.count(a), True) if a.gender is None else a.gender == "neutral"
+    for name in NEEDED:
+        column = getattr(a, name)
+        there = False if column is None else np.isfinite(column).reshape(len(known), -1).all(-1)
+        known = known & there
+    return known if a.cam_t is None else known & (a.cam_t[:, 2] > _NEAREST)
+
+
+def true_pixels(
+    keypoints: body.KeypointModel, a: records.AnnotationSet
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, K, 2) pixels of the true keypoints, and (N, K) which are before the camera."""
     columns = [np.asarray(getattr(a, name)) for name in NEEDED]
     found = []
     for start in range(0, len(columns[0]), _CHUNK):
         rows = np.minimum(np.arange(start, start + _CHUNK), len(columns[0]) - 1)
         found.append([np.asarray(x) for x in _project(keypoints, *(x[rows] for x in columns))])
     pixels, depth = (np.concatenate(parts)[: len(columns[0])] for parts in zip(*found))
-    return pixels, depth > 0.1
+    return pixels, depth > _NEAREST
 
 
 @jax.jit

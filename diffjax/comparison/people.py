@@ -7,6 +7,7 @@ import numpy as np
 
 from diffjax import ablation, annotate, config, evaluate, fitting, simulate, tracks
 from diffjax.data import checks, records, shards
+from diffjax.methods import recall
 from diffjax.protocols.referee import Referee
 
 _TRUTH = ("pose", "betas", "cam_t", "keypoints3d")
@@ -183,6 +184,18 @@ def shared(test: Crowd, val: Crowd) -> list[str]:
     return [f"WARNING: {both} of the {len(other)} validation sequences are judged, too"] * (
         both > 0
     )
+
+
+def remembered(crowd: Crowd, known: np.ndarray | None) -> list[str]:
+    """A warning where true poses of these people are among the known ones, which `recall` lays over keypoints."""
+    pose = crowd.people.annotations.pose
+    if known is None or pose is None:
+        return []
+    count = int(recall.among(np.asarray(pose), known).sum())
+    return [
+        f"WARNING: {crowd.name}: the true poses of {count} of {len(pose)} people are among the known poses of recall, "
+        "whose rows and whose signals rivals_* say too much; name other motion by --parts.poses"
+    ] * (count > 0)
 
 
 def _names(a: records.AnnotationSet) -> set[tuple[str, str]]:

@@ -47,10 +47,10 @@ def compare(
     began = time.perf_counter()
     depends = facts.of(kit, sets) | {"quality": worth.facts(trust)}
     result: dict[str, Any] = results.begin(out, depends, overwrite) | (told or {})
-    result |= _about(kit, sets)
+    result |= _about(kit, sets, trust)
     before = result.get("seconds") or 0.0
     width = terminal.width(methods, kit, sets.test, trust.max_harm if trust else None)
-    for line in terminal.head(sets, width):
+    for line in terminal.head(sets, result["warnings"], width):
         say(line)
     try:
         for row in _rows(methods, rows.Table(kit, sets, files, out, trust), result):
@@ -66,10 +66,10 @@ def compare(
     return _finish(methods, sets, result, out, say)
 
 
-def _about(kit: Kit, sets: people.Sets) -> dict[str, Any]:
+def _about(kit: Kit, sets: people.Sets, trust: worth.Asked | None) -> dict[str, Any]:
     """Who is judged, and how."""
     found: dict[str, Any] = {"tuning": kit.tuning, "seed": kit.seed}
-    found["warnings"] = terminal.warnings(sets)
+    found["warnings"] = terminal.warnings(sets, kit, trust.more if trust else ())
     found["sets"] = {part: results.of_set(crowd) for part, crowd in sets._asdict().items()}
     if sets.test.referee is not None:
         found["protocol"] = referee.describe(sets.test.referee)

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from diffjax import ablation, annotate, config
-from diffjax.comparison import method, people
+from diffjax import ablation, annotate, body, config
+from diffjax.comparison import conditions, method, people
 from diffjax.comparison.method import Kit, Method, Task
-from diffjax.confidence import files, modes, rivals, signals
+from diffjax.confidence import files, keypoint_errors, modes, rivals, signals
 from diffjax.data import records
 from diffjax.methods import map_fit
+from diffjax.methods.keypoint_noise import Noise
 from diffjax.pose import Pose, Refined
 
 TURN = np.deg2rad(5.0)
@@ -52,7 +53,8 @@ def told_of(entry: Method, task: Task, kit: Kit, crowds: list[people.Crowd]) -> 
     prior = _prior(entry, task, kit)
     joints, known = crowds[0].people.judge.joints, None
     if kit.guided.poses is not None and task.kind in ("labels", "detections"):
-        known = rivals.known_of(kit.guided.poses, keypoints.image, joints)
+        noise = _noise(crowds, task.kind, keypoints.image)
+        known = rivals.known_of(kit.guided.poses, keypoints.image, joints, noise)
     return signals.Told(keypoints, joints, errors, guidance, prior, known)
 
 
@@ -78,6 +80,30 @@ def _errors(crowds: list[people.Crowd]) -> map_fit.ErrorModel:
     parts = [np.concatenate(column) for column in zip(*pairs)]
     pred, true = Pose(parts[0], parts[1]), Pose(parts[2], parts[3])
     return map_fit.error_model_from_covariance(map_fit.residual_covariance(pred, true))
+
+
+def _noise(crowds: list[people.Crowd], kind: annotate.Kind, image: body.KeypointModel) -> Noise:
+    """Of the keypoints, as the truth of these people says where it has their places and cameras."""
+    errors, confidence = [np.zeros((0, 2))], [np.zeros(0)]
+    for crowd in crowds:
+        a = crowd.people.annotations
+        known = conditions.seen_truly(a)
+        if not known.any() or _set_of(a, kind) != _set_of(crowds[0].people.annotations, kind):
+            continue
+        pixels, ahead = conditions.true_pixels(image, a)
+        found = np.asarray(annotate.evidence_of(a, kind).keypoints2d)
+        error = found[..., :2] - pixels
+        box = np.ptp(pixels, axis=1).max(-1, keepdims=True)
+        own = np.linalg.norm(error, axis=-1) < box  # Farther off they are somebody else's.
+        used = own & ahead & (found[..., 2] > 0) & known[:, None]
+        errors.append(error[used])
+        confidence.append(found[used, 2])
+    return keypoint_errors.learn(np.concatenate(errors), np.concatenate(confidence))
+
+
+def _set_of(a: records.AnnotationSet, kind: annotate.Kind) -> str:
+    """Which keypoints it has of this evidence."""
+    return getattr(a, f"{annotate.FIELD_OF[kind]}_set")
 
 
 def _pair(given: ablation.People) -> list[Any]:

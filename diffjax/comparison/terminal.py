@@ -12,19 +12,23 @@ print_now = functools.partial(print, flush=True)
 """A row is read as it comes."""
 
 
-def warnings(sets: people.Sets) -> list[str]:
-    """What a reader should know before the numbers."""
-    return [] if sets.val is None else people.shared(sets.test, sets.val)
+def warnings(sets: people.Sets, kit: Kit, more: Sequence[people.Crowd] = ()) -> list[str]:
+    """What a reader should know before the numbers; `more` are people who tell beside those of validation."""
+    said = [] if sets.val is None else people.shared(sets.test, sets.val)
+    for crowd in (*sets, *more):
+        if crowd is not None:
+            said += people.remembered(crowd, kit.guided.poses)
+    return said
 
 
-def head(sets: people.Sets, width: int) -> list[str]:
+def head(sets: people.Sets, warned: Sequence[str], width: int) -> list[str]:
     """Who is judged, who tuned the settings, and the head of the table."""
     said = [people.describe(sets.test)]
     if sets.val is None:
         said.append("no validation people: settings as configured")
     else:
         said.append(f"validation, for what is tuned: {people.describe(sets.val)}")
-    said += warnings(sets)
+    said += warned
     acceleration = "     acc" if sets.test.use == "video" else ""
     return [*said, "", *evaluate.header(acceleration, width).splitlines()]
 

@@ -14,6 +14,7 @@ from diffjax.comparison.evidence import posed
 from diffjax.comparison.method import Kit, Method, Outcome, Task
 from diffjax.confidence import files, judging, part_way, rivals, signals
 from diffjax.data import jobs, records
+from diffjax.methods.keypoint_noise import ASSUMED
 from diffjax.pose import Refined
 
 
@@ -80,7 +81,8 @@ def of(
     poses = ""
     if told.known is not None and rivals.are_told(calibration.error.scale.names):
         poses = kit.run.parts.poses or kit.run.data.train
-        calibration = calibration._replace(poses=jobs.fingerprint(kit.guided.poses))
+        poses_of = jobs.fingerprint(kit.guided.poses)
+        calibration = calibration._replace(poses=poses_of, noise=told.known.noise)
     own = telling.signals_of(entry, task, kit, test, outcome.refined, told, asked.much)
     expected = judging.expect(calibration, own)
     return Worth(own, expected, calibration, time.perf_counter() - began, poses)
@@ -115,9 +117,15 @@ def row(
     expected = judging.Worth(*(x[rows] for x in worth.expected))
     pair = test.base.pa_mpjpe_mm[rows], scores.pa_mpjpe_mm[rows]
     told = {"told_by": len(worth.calibration.change_mm), "seconds": worth.seconds}
-    told |= {"known_poses": worth.poses}
+    told |= {"known_poses": worth.poses, "keypoints_px": _learned_px(worth.calibration)}
     file = save(worth, out, name)
     return {"quality": judging.quality(expected, *pair) | told | {"file": file}}
+
+
+def _learned_px(calibration: files.Calibration) -> list[float] | None:
+    """Standard deviations of good and bad keypoints, where these people told them."""
+    noise = calibration.noise
+    return None if noise is ASSUMED else np.asarray(noise.px).tolist()
 
 
 def mild(
@@ -184,3 +192,6 @@ def lines(row: dict[str, Any]) -> Iterator[str]:
         f"    keeping whoever is expected to gain: {q['regret_mm']:.1f} mm from the better of both for everybody "
         f"({q['regret_ungated_mm']:.1f} without a choice); told by {q['told_by']} people"
     )
+    if q.get("keypoints_px"):
+        good, bad = q["keypoints_px"]
+        yield f"    their keypoints err by {good:.1f} px a coordinate, bad ones by {bad:.1f}"

@@ -10,6 +10,7 @@ from diffjax import config, unpickle
 from diffjax.confidence.calibration import Expectation, Scale
 from diffjax.data import records
 from diffjax.methods import map_fit
+from diffjax.methods.keypoint_noise import ASSUMED, Noise
 
 _FORMAT = 3
 _MAKE = "make it with `python scripts/evaluate.py --quality cheap`"
@@ -51,6 +52,8 @@ class Calibration(NamedTuple):
     """How evidence is trusted where posteriors are computed."""
     poses: str = ""
     """The fingerprint of the known poses behind the signals of `rivals`; empty where there were none."""
+    noise: Noise = ASSUMED
+    """Of the keypoints, for the same signals."""
 
 
 def save(path: Path, told: Calibration) -> None:
@@ -73,6 +76,7 @@ def save(path: Path, told: Calibration) -> None:
         for name in ("weights", "intercept", "knots"):
             arrays[f"{what}/{name}"] = np.asarray(getattr(found, name), np.float64)
     arrays["poses"] = np.str_(told.poses)
+    arrays["noise"] = np.hstack(told.noise)
     records.save_arrays(path, arrays)
 
 
@@ -95,7 +99,7 @@ def load(path: str | Path) -> Calibration:
     error, gain = (_expectation(path, arrays, what) for what in ("error", "gain"))
     errors = map_fit.ErrorModel(factor.astype(np.float32))
     told = origin, error, gain, held_out, change, sequence, shares, errors, guidance
-    return Calibration(*told, str(arrays.get("poses", "")))
+    return Calibration(*told, str(arrays.get("poses", "")), _noise(path, arrays))
 
 
 def _origin(path: Any, arrays: dict[str, Any]) -> Origin:
@@ -107,6 +111,18 @@ def _origin(path: Any, arrays: dict[str, Any]) -> Origin:
             f"{path}: field origin: wanted {', '.join(Origin._fields)}, found {text[:80]!r}; {_MAKE}"
         )
     return Origin(**found)
+
+
+def _noise(path: Any, arrays: dict[str, Any]) -> Noise:
+    """Of the keypoints; as assumed where the file is from before it was learned."""
+    if "noise" not in arrays:
+        return ASSUMED
+    found = _numbers(path, arrays, "noise", (8,)).astype(np.float32)
+    if (found[:4] < 0).any() or not (found[:2] + found[2:4] > 0).all() or found[7] <= 0:
+        raise ValueError(
+            f"{path}: field noise: wanted positive deviations and a positive temperature, found {found}; {_MAKE}"
+        )
+    return Noise(found[:2], found[2:4], found[4:6], float(found[6]), float(found[7]))
 
 
 def _expectation(path: Any, arrays: dict[str, Any], what: str) -> Expectation:

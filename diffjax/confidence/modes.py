@@ -109,7 +109,9 @@ def told_of(
         return signals.Told(keypoints, keypoints.image, prior=prior)
     judged = body.load_regressor(config.locate(kit.body_path), calibration.origin.joints)
     joints = body.fold_keypoints(kit.model, judged)
-    known = None if kit.poses is None else rivals.known_of(kit.poses, keypoints.image, joints)
+    known = None
+    if kit.poses is not None:
+        known = rivals.known_of(kit.poses, keypoints.image, joints, calibration.noise)
     return signals.Told(keypoints, joints, calibration.errors, calibration.guidance, prior, known)
 
 
@@ -130,7 +132,7 @@ def calibrated(
             "--parts.poses (evaluate.py printed it), or make the calibration again"
         )
     facts = mode.facts | {
-        "calibration": jobs.fingerprint(calibration[1:7]),
+        "calibration": jobs.fingerprint((*calibration[1:7], calibration.noise)),
         "max_harm": max_harm,
         "known": known,
     }

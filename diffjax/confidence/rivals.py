@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from diffjax import body, evaluate, metrics
+from diffjax import body, evaluate, metrics, rotations
 from diffjax.methods import recall
+from diffjax.methods.keypoint_noise import ASSUMED, Noise
 from diffjax.pose import Pose
 
 _TOGETHER = 16
@@ -25,14 +26,19 @@ class Known(NamedTuple):
     bank: recall.Bank
     joints: Float[Array, "poses J 3"]
     """Metres, of a body of mean shape."""
+    noise: Noise = ASSUMED
+    """Of the keypoints."""
 
 
 def known_of(
-    poses: Float[np.ndarray, "poses 24 3 3"], image: body.KeypointModel, judged: body.KeypointModel
+    poses: Float[np.ndarray, "poses 24 3 3"],
+    image: body.KeypointModel,
+    judged: body.KeypointModel,
+    noise: Noise = ASSUMED,
 ) -> Known:
     """These poses: `image` has the keypoints of the evidence, `judged` the joints whose distances count."""
     joints = jax.jit(body.pose_keypoints)(judged, poses, jnp.zeros(judged.joint_dirs.shape[-1]))
-    return Known(recall.make_bank(poses, image), joints)
+    return Known(recall.make_bank(poses, image), joints, noise)
 
 
 def are_told(names: Iterable[str]) -> bool:
@@ -50,17 +56,20 @@ def of(
     """Signals over each person's rivals; 0 but for the misfit where fewer than `recall.SEEN` keypoints are seen.
 
     PA-MPJPE (mm) of the fit to them, on average and its standard deviation; by how much less it is than that of the
-    estimate; in what share of them the fit is worse by more than 1 mm; and how badly the best of them fits.
+    estimate; in what share of them the fit is worse by more than 1 mm; how far the fit, the estimate and they
+    themselves are from their mean pose; and how badly the best of them fits.
     """
-    found = recall.recall(known.bank, keypoints2d)
-    points = [body.pose_keypoints(judged, p.rotations, p.betas) for p in (before, after)]
+    found = recall.recall(known.bank, keypoints2d, known.noise)
+    mean_pose = rotations.project_to_so3(recall.mean_rotations(known.bank, found))
+    people = (before, after, Pose(mean_pose, jnp.zeros_like(after.betas)))
+    points = [body.pose_keypoints(judged, p.rotations, p.betas) for p in people]
 
     def distances(one):
         row, *people = one
         return [metrics.pa_mpjpe_mm(known.joints[row], joints[None]) for joints in people]
 
     batch = min(_TOGETHER, len(keypoints2d))
-    estimate, fit = jax.lax.map(distances, (found.row, *points), batch_size=batch)
+    estimate, fit, between = jax.lax.map(distances, (found.row, *points), batch_size=batch)
     mean = _expected(found.weight, fit)
     told = {
         "rivals_mm": mean,
@@ -69,6 +78,11 @@ def of(
         "rivals_harm": _expected(
             found.weight, (fit - estimate > evaluate.HARM_MM).astype(fit.dtype)
         ),
+    }
+    told |= {
+        "rivals_open_mm": _expected(found.weight, between),
+        "rivals_mean_mm_before": metrics.pa_mpjpe_mm(points[0], points[2]),
+        "rivals_mean_mm_after": metrics.pa_mpjpe_mm(points[1], points[2]),
     }
     enough = recall.enough(keypoints2d)
     told = {name: jnp.where(enough, x, 0.0) for name, x in told.items()}

@@ -11,8 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+from scipy.spatial import KDTree
 
 from diffjax import body, rotations
+from diffjax.methods import keypoint_noise
+from diffjax.methods.keypoint_noise import ASSUMED, Errors, Noise
 from diffjax.pose import Pose
 
 # All constants here were chosen on validation people, whose keypoints are simulated with good and bad errors.
@@ -24,19 +27,14 @@ DISTANCE_M = 5.5
 """From the cameras of these views: perspective as of an ordinary photograph."""
 SCREENED, TOP = 500, 200
 """Views that are looked at closely, and of these the likeliest."""
-WIDTHS, BAD = (0.035, 0.085), 0.22
-"""Standard deviations of keypoints, good and bad, in sides of their box (detector's and distance to the nearest known
-pose in one), and the share of bad ones."""
 ROLL = 0.15
 """Radians, at most."""
-TEMPERATURE = 0.7
-"""Of the weights: keypoints err together."""
 SEEN = 6
 """Keypoints without which nothing is recalled."""
+_SAME = 1e-2
+"""Between matrices of all joints of two poses that are one: two neighbours of a motion are not."""
 _LAYINGS, _TOGETHER = 3, 16
 """How often a view is laid over the keypoints, each time trusting them as the last one says; people at a time."""
-_FLOOR = 1e-3
-"""Of a keypoint's density: some are of nobody."""
 
 
 class Bank(NamedTuple):
@@ -67,6 +65,16 @@ def some(count: int, kept: int = KEPT) -> Int[np.ndarray, " kept"]:
     return np.sort(np.random.default_rng(0).permutation(count)[:kept])
 
 
+def among(
+    poses: Float[np.ndarray, "some joints 3 3"], known: Float[np.ndarray, "poses joints 3 3"]
+) -> Bool[np.ndarray, " some"]:
+    """Which of them are known, but for rounding and whichever way they are turned; not what is not a number."""
+    finite = np.isfinite(poses).all((1, 2, 3))
+    one, other = (np.nan_to_num(x[:, 1:]).reshape(len(x), -1) for x in (poses, known))
+    distance, _ = KDTree(other).query(one, distance_upper_bound=_SAME)
+    return finite & np.isfinite(distance)
+
+
 def make_bank(
     known: Float[Array | np.ndarray, "poses joints 3 3"], image: body.KeypointModel
 ) -> Bank:
@@ -87,28 +95,30 @@ def _looks(known, turns, image):
     return seen / jnp.max(jnp.max(seen, 1) - jnp.min(seen, 1), 0)
 
 
-def recall(bank: Bank, keypoints2d: Float[Array, "batch K 3"]) -> Recalled:
-    """What explains each person's keypoints (any unit, and confidence; 0 is missing)."""
+def recall(bank: Bank, keypoints2d: Float[Array, "batch K 3"], noise: Noise = ASSUMED) -> Recalled:
+    """What explains each person's keypoints, which err so (that of `noise` which is in pixels asks for pixels, the
+    rest for any unit), and confidence; 0 is missing."""
     together = min(_TOGETHER, len(keypoints2d))
-    return jax.lax.map(lambda seen: _recall(bank, seen), keypoints2d, batch_size=together)
+    return jax.lax.map(lambda seen: _recall(bank, seen, noise), keypoints2d, batch_size=together)
 
 
-def _recall(bank: Bank, keypoints2d: Float[Array, "K 3"]) -> Recalled:
-    confidence = keypoints2d[:, 2]
-    points = _in_box(keypoints2d)
-    views = _screened(_rough(bank.looks, points, confidence), len(bank.turns))
-    log_likelihood, roll = _close(bank.looks[:, :, views], points, confidence)
+def _recall(bank: Bank, keypoints2d: Float[Array, "K 3"], noise: Noise) -> Recalled:
+    points, side = _in_box(keypoints2d)
+    errors = keypoint_noise.expected(noise, keypoints2d[:, 2], side)
+    score = _rough(bank.looks, points, keypoint_noise.precision(errors))
+    views = _screened(score, len(bank.turns))
+    log_likelihood, roll = _close(bank.looks[:, :, views], points, errors)
     best, kept = jax.lax.top_k(log_likelihood, min(TOP, len(views)))
     row, turn = jnp.divmod(views[kept], len(bank.turns))
     zero = jnp.zeros_like(roll)
     upright = rotations.matrix_from_axis_angle(jnp.stack([zero, zero, roll], -1)[kept])
-    weight = jax.nn.softmax(best / TEMPERATURE)
-    misfit = -best[0] / jnp.maximum(jnp.sum(confidence), 1e-6)
+    weight = jax.nn.softmax(best / noise.temperature)
+    misfit = -best[0] / jnp.maximum(jnp.sum(errors.weight), 1e-6)
     return Recalled(weight, row, upright @ bank.turns[turn], misfit)
 
 
-def _in_box(keypoints2d: Float[Array, "K 3"]) -> Float[Array, "K 2"]:
-    """In longer sides of the box of what is seen; 0 where missing."""
+def _in_box(keypoints2d: Float[Array, "K 3"]) -> tuple[Float[Array, "K 2"], Float[Array, ""]]:
+    """In longer sides of the box of what is seen, 0 where missing; and that side."""
     seen = keypoints2d[:, 2:] > 0
     low, high = (
         end(jnp.where(seen, keypoints2d[:, :2], far), axis=0)
@@ -116,7 +126,8 @@ def _in_box(keypoints2d: Float[Array, "K 3"]) -> Float[Array, "K 2"]:
     )
     side = jnp.max(high - low)
     side = jnp.where(jnp.isfinite(side) & (side > 0), side, 1.0)
-    return jnp.where(seen, (keypoints2d[:, :2] - jnp.where(seen, low, 0.0)) / side, 0.0)
+    points = jnp.where(seen, (keypoints2d[:, :2] - jnp.where(seen, low, 0.0)) / side, 0.0)
+    return points, side
 
 
 def _rough(looks, points, confidence) -> Float[Array, " views"]:
@@ -139,21 +150,13 @@ def _screened(score: Float[Array, " views"], turns: int) -> Int[Array, " screene
     return poses[pose] * turns + turn
 
 
-def _close(looks, points, confidence):
-    """(views,) log likelihoods of a mixture of good and bad keypoints, and the roll, radians."""
-    good, bad = WIDTHS
-
-    def densities(squares):
-        narrow = (1.0 - BAD) * jnp.exp(-0.5 * squares / good**2) / good**2
-        return narrow, BAD * jnp.exp(-0.5 * squares / bad**2) / bad**2 + _FLOOR
-
-    trust = jnp.broadcast_to(confidence[:, None], looks.shape[1:])
+def _close(looks, points, errors: Errors):
+    """(views,) log likelihoods, and the roll, radians."""
+    trust = jnp.broadcast_to(keypoint_noise.precision(errors)[:, None], looks.shape[1:])
     squares, roll = _laid(looks, points, trust)
     for _ in range(_LAYINGS - 1):
-        narrow, wide = densities(squares)
-        trust = confidence[:, None] * (narrow + wide * (good / bad) ** 2) / (narrow + wide)
-        squares, roll = _laid(looks, points, trust)
-    return confidence @ jnp.log(sum(densities(squares))), roll
+        squares, roll = _laid(looks, points, keypoint_noise.trust(errors, squares))
+    return keypoint_noise.log_likelihood(errors, squares), roll
 
 
 def _laid(looks, points, trust):
