@@ -116,9 +116,11 @@ def evidence_of(
     a, field = annotations, FIELD_OF[kind]
     count = records.count(a)
     if getattr(a, field) is None:
+        there = kinds_of(a)
+        instead = f"; pass --evidence {there[0]}, or add {field}" if there else f"; add {field}"
         raise ValueError(
             f"{where}: field {field}: wanted {kind}, found nothing; "
-            f"it holds {' and '.join(kinds_of(a)) or 'no evidence'}"
+            f"it holds {' and '.join(there) or 'no evidence'}{instead}"
         )
     if kind != "joints3d":
         _check_camera(a, where)

@@ -151,8 +151,9 @@ def _refine_groups(
     refined, seen = int((quality["refined"] > 0).sum()), quality["reprojection_px_before"] > 0
     said = ""
     if seen.any():
+        fit = f"the fit saw it{'' if mode.max_harm is None else ', before the gate'} ({mode.name})"
         px = (quality[f"reprojection_px_{when}"][seen].mean() for when in ("before", "after"))
-        said = f"{' -> '.join(f'{error:.1f}' for error in px)} px of reprojection as the fit saw it ({mode.name}), "
+        said = f"{' -> '.join(f'{error:.1f}' for error in px)} px of reprojection as {fit}, "
     ms = 1e3 * seconds / source.count
     last = (
         f"{out}: {said}{source.count} people, {source.count - refined} as they came, {ms:.2f} ms a person; "

@@ -111,13 +111,15 @@ def table(
     use: tracks.Use,
     seconds: float,
 ) -> Iterator[str]:
-    """Lines that compare both with the truth; none where the set does not know it."""
+    """Lines that compare both with the truth, and say what of it; none where the set does not know it."""
     if not evaluate.sees_joints(before) and not evaluate.sees_image(before):
         return
     judge = evaluate.make_judge(run.data.body, before, run.search.keypoints)
     truth = evaluate.truth_of(judge, before)
     scores = [evaluate.score(judge, _people(a), truth) for a in (before, after)]
     groups = np.arange(records.count(before)) if before.sequence is None else before.sequence
+    known = [name for name in ("pose", "keypoints3d") if getattr(before, name) is not None]
+    yield f"against the set's own {' and '.join(known) or '2D keypoints'}, as the truth:"
     yield evaluate.header()
     ms = 1e3 * seconds / records.count(before)
     rows = zip(("estimate", name.split(",")[0]), ("-", name.split(", ")[-1]), scores, (np.nan, ms))

@@ -28,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         config_file: Annotated[Path, tyro.conf.arg(name="config")] = file,
         run: config.Fields = config.load(file),  # noqa: B008
     ) -> None:
-        """Writes the set again, with its estimates replaced by refined ones; prints what that gained.
+        """Writes the set again, with its estimates replaced by refined ones; prints how much nearer
+        the keypoints they are and, of a set with truth in mode scorehmr or with --quality-from, what that gained
+        (of any mode: scripts/evaluate.py --score).
 
         Uses every device there is. The same command again goes on where a stopped one was. With
         --distributed, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID in the

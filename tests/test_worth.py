@@ -56,6 +56,12 @@ def test_every_row_says_how_well_it_knows_itself(table):
     quality = row["quality"]
     assert {"spearman_error", "spearman_gain", "aurc_share", "aurc_mm", "regret_mm"} < set(quality)
     assert quality["told_by"] == 17
+    good, bad = quality["keypoints_px"]
+    assert 0 < good <= bad < 0.2  # They are exact.
+    assert (
+        next(row for row in found["rows"] if row["evidence"] is None)["quality"]["keypoints_px"]
+        is None
+    )
     coverage, risk = np.array(quality["curve"]).T
     assert coverage[-1] == 1.0
     assert risk[-1] == pytest.approx(row["pa_mpjpe_mm"])

@@ -52,6 +52,8 @@ def compare(
     width = terminal.width(methods, kit, sets.test, trust.max_harm if trust else None)
     for line in terminal.head(sets, result["warnings"], width):
         say(line)
+    if result["rows"]:
+        say(f"{len(result['rows'])} rows are kept from before, and not made again")
     try:
         for row in _rows(methods, rows.Table(kit, sets, files, out, trust), result):
             for line in (terminal.line(row, width), *worth.lines(row)):

@@ -215,8 +215,8 @@ def _load(path: Path) -> dict[str, Any]:
     except ValueError as error:
         found = str(error).removeprefix(f"{path}: ")
         raise ValueError(
-            f"{path}: wanted an .npz of plain arrays, found something else ({found}); "
-            f"{checks.CONVERT}"
+            f"{path}: wanted an .npz of plain arrays, whole and readable: {found}; copy it again if it was cut short, "
+            f"or {checks.CONVERT}"
         ) from error
 
 
