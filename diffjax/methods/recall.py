@@ -96,8 +96,10 @@ def _looks(known, turns, image):
 
 
 def recall(bank: Bank, keypoints2d: Float[Array, "batch K 3"], noise: Noise = ASSUMED) -> Recalled:
-    """What explains each person's keypoints, which err so (that of `noise` which is in pixels asks for pixels, the
-    rest for any unit), and confidence; 0 is missing."""
+    """What explains each person's keypoints (pixels and confidence, 0 is missing), which err as `noise` says.
+
+    Noise without pixels, as `keypoint_noise.ASSUMED`, takes keypoints of any unit.
+    """
     together = min(_TOGETHER, len(keypoints2d))
     return jax.lax.map(lambda seen: _recall(bank, seen, noise), keypoints2d, batch_size=together)
 
