@@ -276,4 +276,6 @@ def summarise(
 def line(summary: dict[str, Any], width: int = evaluate.NAME) -> str:
     """The row in words."""
     acceleration = summary.get("acceleration_mm")
-    return evaluate.line(summary, width) + ("" if acceleration is None else f"{acceleration:8.1f}")
+    return evaluate.line(summary, width) + (
+        "" if acceleration is None else f"{evaluate.number(acceleration):>8}"
+    )

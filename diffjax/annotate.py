@@ -203,13 +203,13 @@ def make_refiner(
             )
         shared, work = (kit.error_model, np.float32(settings.map_weight), width), _fast
     elif mode == "combined":
-        shared, work = _combined_parts(kit, settings)
+        shared, work = combined_parts(kit.prior, kit.error_model, settings)
     elif mode == "recall":
         bank = _bank(kit, kind, keypoints)
         shared, work = (bank, np.float32(settings.recall), width), _recall
     elif mode == "recall+combined":
         bank = _bank(kit, kind, keypoints), np.float32(settings.recall)
-        shared, after = _combined_parts(kit, settings)
+        shared, after = combined_parts(kit.prior, kit.error_model, settings)
         shared, work = (bank, *shared), _recalled_first(after)
     else:
         raise ValueError(
@@ -255,12 +255,14 @@ def _guided(layout, start, stride, through_network):
     return work
 
 
-def _combined_parts(kit: Kit, settings: config.Guidance) -> tuple[tuple[Any, ...], Any]:
-    """What `combined` is given, and its function."""
-    if kit.prior is None or kit.error_model is None:
-        lacking = "prior" if kit.prior is None else "residuals"
+def combined_parts(
+    prior: LoadedPrior | None, errors: map_fit.ErrorModel | None, settings: config.Guidance
+) -> tuple[tuple[Any, ...], Callable[..., Refined]]:
+    """What `combined` is given beside people and keypoints, and its function. ValueError for what is lacking."""
+    if prior is None or errors is None:
+        lacking = "prior" if prior is None else "residuals"
         raise ValueError(f"mode combined: wanted {lacking}, found none; pass --parts.{lacking}")
-    steps = len(kit.prior.prior.schedule.betas)
+    steps = len(prior.prior.schedule.betas)
     if settings.prior_time >= steps:
         raise ValueError(
             f"guided.prior_time: wanted a step below the {steps} of the prior, found {settings.prior_time}; "
@@ -272,8 +274,7 @@ def _combined_parts(kit: Kit, settings: config.Guidance) -> tuple[tuple[Any, ...
         np.int32(settings.prior_time),
         np.float32(settings.combined_px_share or np.inf),
     )
-    work = _combined(kit.prior.layout, settings.iterations)
-    return (kit.prior.prior, kit.error_model, trust), work
+    return (prior.prior, errors, trust), _combined(prior.layout, settings.iterations)
 
 
 @functools.cache

@@ -226,9 +226,9 @@ def _load_export(path: pathlib.Path) -> Model:
     arrays, facts = _read_export(path)
     run = config.from_json(facts["run"])
     size, width = pose.VECTOR_SIZE[run.model.vector], facts.get("features", 0)
-    like = {"params": _fresh_params(run, facts["keypoints"], width)}
+    like = jax.eval_shape(lambda: {"params": _fresh_params(run, facts["keypoints"], width)})
     flat: dict[str, Any] = traverse_util.flatten_dict(like, sep="/")
-    shapes = {name: np.shape(value) for name, value in flat.items()}
+    shapes = {name: value.shape for name, value in flat.items()}
     shapes |= {"normaliser/mean": (size,), "normaliser/std": (size,)}
     shapes |= {f"features/{part}": (width,) for part in pose.Normaliser._fields if width}
     for name in sorted(shapes.keys() | arrays.keys()):

@@ -258,15 +258,19 @@ def summary(row: Row, base: Scores, groups: np.ndarray) -> dict[str, Any]:
         # Below a hundredth of a millimetre a sample has not moved.
         "improved": float(np.mean(known < -0.01)) if len(known) else float("nan"),
         "harmed": float(metrics.harm_rate(base.pa_mpjpe_mm, row.scores.pa_mpjpe_mm, HARM_MM)),
-        "pa_p95_mm": float(np.nanquantile(row.scores.pa_mpjpe_mm, 0.95))
-        if len(known)
-        else float("nan"),
+        "pa_median_mm": _quantile(row.scores.pa_mpjpe_mm, 0.5),
+        "pa_p95_mm": _quantile(row.scores.pa_mpjpe_mm, 0.95),
         "ms_per_frame": row.ms_per_frame,
     }
 
 
 def _mean(values: np.ndarray) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _quantile(values: np.ndarray, share: float) -> float:
+    known = np.isfinite(values).any()
+    return float(np.nanquantile(values, share)) if known else float("nan")
 
 
 _COLUMNS = (
@@ -300,16 +304,17 @@ def header(more: str = "", width: int = NAME) -> str:
 def line(s: dict[str, Any], width: int = NAME) -> str:
     """A summary as one line of the table."""
     cells = (
-        _number(s["mpjpe_mm"]), _number(s["pa_mpjpe_mm"]), _interval(s, "pa_change", 1),
-        _number(s["rotation_deg"], 2), _interval(s, "rotation_change", 2),
-        _number(s["pve_mm"]), _number(s["image_px"]),
-        _share(s["improved"]), _share(s["harmed"]), _number(s["ms_per_frame"], 2),
+        number(s["mpjpe_mm"]), number(s["pa_mpjpe_mm"]), _interval(s, "pa_change", 1),
+        number(s["rotation_deg"], 2), _interval(s, "rotation_change", 2),
+        number(s["pve_mm"]), number(s["image_px"]),
+        _share(s["improved"]), _share(s["harmed"]), number(s["ms_per_frame"], 2),
     )  # fmt: skip
     row = "".join(f"{cell:>{wide}}" for cell, (_, wide) in zip(cells, _COLUMNS))
     return first_columns(s["name"], s["sees"], width) + row
 
 
-def _number(value: float, digits: int = 1) -> str:
+def number(value: float, digits: int = 1) -> str:
+    """A cell; a dash for what is not known."""
     return "-" if not np.isfinite(value) else f"{value:.{digits}f}"
 
 

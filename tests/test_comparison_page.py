@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from diffjax.comparison import answer_words, answers, bounds, page, page_rows
+from diffjax.comparison import answer_words, answers, bounds, page, page_rows, words
 from diffjax.markup import charts
 
 VOID = {"meta", "br", "wbr", "img"}
@@ -110,7 +110,7 @@ def test_names_are_text_and_never_tags():
     one = {"name": bad, "counts": counts(), "described": bad, "source": bad}
     rows = [row(bad, 40.0, "labels", command=bad), ESTIMATE | {"name": bad}]
     rows.append({"method": bad, "evidence": bad, "name": bad, "sees": bad, "left_out": bad})
-    sweep = swept(axis=bad, title=bad, unit=bad, told=bad, data=bad, people=3, command=bad)
+    sweep = swept(axis=bad, title=bad, unit=bad, told=bad, data=bad, judged=[3], command=bad)
     sweep["lines"][1]["name"] = bad
     more = {
         "sets": {"test": one},
@@ -335,16 +335,32 @@ def test_metrics_and_quality_are_in_the_details():
     told = {"name": "3dpw", "joints": "h36m14", "counted": [1] * 14, "average": "people"}
     said = read(page.page(result(ESTIMATE, one, protocol=told)))
     assert "3dpw: 14 joints of h36m14" in said
-    assert "By a protocol" not in read(
-        page.page(result(ESTIMATE, one, protocol={"name": "diffjax"}))
+    own = read(
+        page.page(result(ESTIMATE, one, protocol=told | {"name": "diffjax", "notes": ["12 apart"]}))
     )
+    assert "By a protocol" not in own
+    assert "14 joints of h36m14; averaged over people." in own
+    assert "12 apart" in own
     for word in (
         "71.23 mm (70.00 to 72.00), 1,234 people",
         "0.61",
         "60 %",
-        "percent of people kept",
+        "% of people kept",
     ):
         assert word in said
+
+
+def test_methods_that_nobody_named_are_listed():
+    said = read(page.page(result(*TABLE, unnamed=["smplify-adam", "smplfitter"])))
+    assert "only if named ( --methods ): smplify-adam, smplfitter" in said
+    assert "only if named" not in read(page.page(result(*TABLE)))
+
+
+def test_a_sweep_says_whom_it_judged_where():
+    assert words.judged([30, 30]) == "30 people"
+    assert words.judged([30, None, 60]).startswith("30, -, 60 people, value by value")
+    said = read(page.page(result(*TABLE, sweeps=[swept(judged=[3, 4, 4], data="x.npz")])))
+    assert "3, 4, 4 people, value by value: not the same everywhere" in said
 
 
 def test_who_was_not_judged_is_counted():

@@ -281,7 +281,10 @@ def test_truth_that_is_not_a_number_is_counted_and_judges_nobody(run, tmp_path):
     records.save_arrays(path, records.arrays_of(broken))
     test = people.gather(run, str(path), "test")
     said = people.describe(test)
-    assert "9 people, 7 with truth, 2 whose truth is not a number" in said
+    assert (
+        "9 people, 7 with truth, 2 whose truth is not a number, 1 with 3D joints that are" in said
+    )
+    assert test.counts["judged"] == 7
     assert "2 without a sequence" in said
     holes = rows_of(compare(run, tmp_path / "a", "fast", data=str(path)))
     kept = np.delete(np.arange(9), [2, 5])
@@ -290,6 +293,17 @@ def test_truth_that_is_not_a_number_is_counted_and_judges_nobody(run, tmp_path):
     for row in (("estimate", None), ("fast", "labels")):
         for score in ("pa_mpjpe_mm", "rotation_deg", "pve_mm"):
             assert holes[row][score] == pytest.approx(whole[row][score], rel=1e-4)
+
+
+def test_nobodys_truth_is_a_number_and_the_estimates_are_still_refined(run, tmp_path):
+    a = tiny.without(tiny.annotations(5), "keypoints3d", "cam_t")
+    nothing = {name: np.full_like(getattr(a, name), np.nan) for name in ("pose", "betas")}
+    records.save_arrays(tmp_path / "set.npz", records.arrays_of(dataclasses.replace(a, **nothing)))
+    found = compare(run, tmp_path / "out", "fast", data=str(tmp_path / "set.npz"))
+    assert found["sets"]["test"]["counts"]["judged"] == 0
+    row = rows_of(found)["fast", "labels"]
+    assert row["pa_mpjpe_mm"] is None
+    assert row["image_px"] > 0
 
 
 def test_an_estimate_that_is_not_a_number_is_refused(run, tmp_path):

@@ -106,6 +106,7 @@ def test_units_are_millimetres_and_degrees(rng):
     np.testing.assert_allclose(
         metrics.rotation_error_deg(eye @ turn, eye, (1, 5, 9)), np.rad2deg(0.1), rtol=1e-4
     )
+    assert np.isnan(metrics.rotation_error_deg(eye, eye, ())).all()
 
 
 def test_constant_velocity_has_no_acceleration_error(rng):

@@ -168,6 +168,25 @@ def test_rivals_of_the_right_pose_are_the_pose_itself(bank, image):
     assert told["rivals_harm"][0] < 0.1 < 0.9 < back["rivals_harm"][0]
 
 
+def test_a_fit_from_the_rivals_begins_at_their_mean_with_the_shape_of_the_estimate(bank, image):
+    known, seen = rivals.known_of(np.asarray(bank.rotations), image, image), look_of(bank, 7, 0)
+    wrong = Pose(random_rotations(1, seed=3), jnp.ones((1, 10)))
+    begun = []
+
+    def nowhere(people):
+        begun.append(people)
+        return people
+
+    told = rivals.of(known, image, wrong, wrong, seen, nowhere)
+    mean = recall.mean_rotations(known.bank, recall.recall(known.bank, seen))
+    np.testing.assert_allclose(begun[0].rotations, rotations.project_to_so3(mean), atol=1e-5)
+    np.testing.assert_array_equal(begun[0].betas, wrong.betas)
+    assert told["rivals_fit_mm_before"][0] > 10
+    found = rivals.of(known, image, wrong, begun[0], seen, nowhere)
+    assert found["rivals_fit_mm_after"][0] == pytest.approx(0, abs=0.1)
+    assert "rivals_fit_mm_after" not in rivals.of(known, image, wrong, wrong, seen)
+
+
 def run_of(tmp_path, people):
     tiny.write_body(tmp_path / "body.npz")
     records.write(tmp_path / "train.npz", people)

@@ -160,6 +160,7 @@ def test_a_sweep_is_a_line_a_method_with_a_number_a_value(run, tmp_path, monkeyp
     sweep, said = swept(run, tmp_path, nudged(calls), monkeypatch)
     assert calls == sorted(calls, reverse=True)
     assert sweep["values"] == [0.0, 30.0, 60.0]
+    assert sweep["judged"] == [12, 12, 12]
     estimate, one, blind = sweep["lines"]
     assert len(set(estimate["pa_mpjpe_mm"])) == 1  # The line of reference.
     assert len(set(one["pa_mpjpe_mm"])) == 3

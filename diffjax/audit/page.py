@@ -115,6 +115,7 @@ def _about(facts: Sequence[tuple[str, str]]) -> str:
     items = "".join(f"<li>{text(name)}: {text(value)}</li>" for name, value in facts)
     return (
         f"<h2>About this report</h2><ul>{items}</ul>"
-        '<p class="soft">No number here comes from a truth. A flag says where to look, not that the row is wrong; a '
-        "row without flags may be wrong in ways that no check sees, depth above all.</p>"
+        '<p class="soft">No flag and no number in a table comes from a truth; drawings show it where the set has '
+        "one. A flag says where to look, not that the row is wrong; a row without flags may be wrong in ways that no "
+        "check sees, depth above all.</p>"
     )

@@ -70,6 +70,7 @@ def evaluate(
     if not asked.overwrite:
         results.refuse_finished(out)
     name, other = sets_of(run, asked)
+    terminal.print_now(f"reading {name}; then models are loaded, and the table begins")
     test = people.gather(run, name, "test", asked.use, asked.limit)
     test = test._replace(
         referee=scoring.of_crowd(run, test, asked.protocol, asked.bodies, rates.checked(asked.fps))
@@ -78,10 +79,16 @@ def evaluate(
     loop_file = loop_file or loading.loop_config(file)
     kit = _kit(run, asked, loading.loop_run(run, loop_file, loop_prior), test, methods)
     files, sets = advice.Files(str(file), str(loop_file)), people.Sets(test, val)
-    told, trust = {"command": asked.command, "note": asked.note}, _trust(run, asked, test.use)
+    trust = _trust(run, asked, test.use)
+    told = {"command": asked.command, "note": asked.note, "unnamed": _unnamed(asked)}
     return protocol.compare(
         methods, kit, sets, out, files=files, overwrite=asked.overwrite, told=told, trust=trust
     )
+
+
+def _unnamed(asked: Asked) -> list[str]:
+    """Methods that run only if they are named."""
+    return [] if asked.methods else [entry.name for entry in table.METHODS if not entry.default]
 
 
 def _trust(run: config.Run, asked: Asked, use: str) -> worth.Asked | None:

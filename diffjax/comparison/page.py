@@ -16,8 +16,9 @@ details{border-bottom:1px solid var(--line)}summary{padding:8px 0;cursor:pointer
 details[open]{padding-bottom:10px}
 th[colspan]{padding-top:18px;color:var(--soft);font-weight:600}
 .sub{display:block;font-size:14px;color:var(--soft)}
-.up{color:var(--bad)}.down{color:var(--good)}
-@media(max-width:600px){.opt{display:none}.facts{grid-template-columns:fit-content(8em) minmax(0,1fr)}
+.up{color:var(--bad)}.down{color:var(--good)}.phone{display:none}
+@media(max-width:600px){.opt{display:none}.phone{display:block}
+.facts{grid-template-columns:fit-content(8em) minmax(0,1fr)}
 td.n,th.n{padding-left:8px}th.n{white-space:normal;overflow-wrap:normal;font-size:14px}}
 """
 _STEPS = (
@@ -48,10 +49,10 @@ def page(result: dict[str, Any]) -> str:
         page_rows.protocol(rows, result.get("protocol")),
         page_rows.gains(rows),
         page_details.details(rows),
-        page_details.left_out(rows),
+        page_details.left_out(rows, result.get("unnamed", [])),
         page_sweeps.sweeps(result.get("sweeps", [])),
         _judged(result),
-        _columns() if rows else "",
+        _columns(result.get("protocol")) if rows else "",
         _again(result),
     ))  # fmt: skip
     return markup.document(title, body, charts.STYLE + _STYLE)
@@ -85,8 +86,7 @@ def _answer(rows: list[dict[str, Any]], test: dict[str, Any]) -> Iterator[str]:
 
 
 def _who(counts: dict[str, Any]) -> str:
-    judged = min(counts.get("judged", 0), counts.get("with_truth", 0))
-    return f"{judged:,} people in {counts.get('sequences', '?')} sequences"
+    return f"{counts.get('judged', 0):,} people in {counts.get('sequences', '?')} sequences"
 
 
 def _source(test: dict[str, Any]) -> str:
@@ -159,6 +159,7 @@ def _counts(n: dict[str, Any]) -> str:
         ("judged", f"{n.get('judged', 0):,}" + _why_fewer(n)),
         ("with truth", f"{n.get('with_truth', 0):,}"),
         ("truth is not a number", f"{n.get('truth_not_finite', 0):,} (refined, not judged)"),
+        *((told, f"{n[what]:,}") for what, told in say.MASKED.items() if n.get(what)),
         *((f"with {say.SHORT[kind]}", f"{count:,}, without: {people - count:,}")
           for kind, count in n.get("with_evidence", {}).items()),
         ("sequences", f"{n.get('sequences', 0):,}"),
@@ -178,8 +179,12 @@ def _why_fewer(n: dict[str, Any]) -> str:
     return " (the first view of each instant)" if n.get("use") == "views" else ""
 
 
-def _columns() -> str:
-    items = "".join(f"<dt>{text(name)}</dt><dd>{text(told)}</dd>" for name, told in say.COLUMNS)
+def _columns(protocol: dict[str, Any] | None) -> str:
+    lines = list(say.COLUMNS)
+    if protocol and protocol.get("name") == "diffjax":  # Others have a table of their own.
+        lines.insert(0, ("joints", page_rows.over(protocol)))
+        lines += [("all metrics", note) for note in protocol.get("notes") or []]
+    items = "".join(f"<dt>{text(name)}</dt><dd>{text(told)}</dd>" for name, told in lines)
     return f'<h2>What the columns mean</h2><dl class="facts">{items}</dl>'
 
 

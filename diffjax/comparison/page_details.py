@@ -21,6 +21,7 @@ def _details(row: Row) -> str:
     lines = [
         ("MPJPE", f"{say.number(row['mpjpe_mm'])} mm"),
         ("PA-MPJPE", f"{say.number(row['pa_mpjpe_mm'])} mm"),
+        ("half of them", f"below {say.number(row.get('pa_median_mm'))} mm"),
         ("worst 5 %", f"from {say.number(row.get('pa_p95_mm'))} mm"),
         ("rotations", f"{say.number(row['rotation_deg'], 2)} degrees" + _change(row, "rotation", 2)),
         ("root", f"{say.number(row.get('root_deg'), 2)} degrees"),
@@ -34,7 +35,9 @@ def _details(row: Row) -> str:
         ("settings", _settings(row.get("settings"))),
     ]  # fmt: skip
     items = "".join(
-        f"<dt>{text(a)}</dt><dd>{text(b)}</dd>" for a, b in lines if not b.startswith("-")
+        f"<dt>{text(a)}</dt><dd>{text(b)}</dd>"
+        for a, b in lines
+        if not b.startswith(("-", "from -", "below -"))
     )
     run = markup.command(row["command"]) if row.get("command") else ""
     return (
@@ -95,16 +98,14 @@ def _quality(row: Row) -> str:
     if not items and not curve:
         return ""
     line = charts.Line(row["name"], [100 * x for x, _ in curve], [y for _, y in curve])
-    picture = charts.curves(
-        [line], "percent of people kept, those of the best score first", "mean PA-MPJPE, mm"
-    )
+    picture = charts.curves([line], "% of people kept, the best score first", "mean PA-MPJPE, mm")
     return (
         f'<h3>Its score without truth</h3><dl class="facts">{items}</dl>{picture if curve else ""}'
     )
 
 
-def left_out(rows: Sequence[Row]) -> str:
-    """Methods that did not run, and why."""
+def left_out(rows: Sequence[Row], unnamed: Sequence[str] = ()) -> str:
+    """Methods that did not run, and why; those that run only if they are named."""
     why = [row for row in rows if "left_out" in row]
     items = "".join(
         f"<li>{text(row['name'])}"
@@ -116,4 +117,6 @@ def left_out(rows: Sequence[Row]) -> str:
         + f": {text(row['left_out'])}</li>"
         for row in why
     )
+    if unnamed:
+        items += f"<li>only if named (<code>--methods</code>): {text(', '.join(unnamed))}; and chains a+b</li>"
     return f"<h2>What did not run here, and why</h2><ul>{items}</ul>" if items else ""

@@ -40,7 +40,8 @@ def table(rows: Sequence[Row]) -> str:
     """All rows that were judged. Columns that a phone has no room for are in the rows' details."""
     if not judged(rows):
         return ""
-    head = ("", "PA-<wbr>MPJPE<br>mm", "change<br>95 %", '<span class="opt">rotations<br>deg</span>', "harmed",
+    head = ("", 'PA-<wbr>MPJPE<br>mm<span class="phone">rot. deg</span>', "change<br>95 %",
+            '<span class="opt">rotations<br>deg</span>', "harmed",
             '<span class="opt">better</span>', '<span class="opt">ms</span>')  # fmt: skip
     body = ""
     for title, some in groups(rows):
@@ -66,7 +67,8 @@ def _row(row: Row) -> str:
     sees = f'<span class="sub">{text(_LEARNED.get(row["sees"], row["sees"]))}</span>' if own else ""
     turned = say.number(row["rotation_deg"], 2)
     return (
-        f'<tr><td>{_breaking(row["name"])}{sees}</td><td class="n">{say.number(row["pa_mpjpe_mm"])}</td>'
+        f'<tr><td>{_breaking(row["name"])}{sees}</td><td class="n">{say.number(row["pa_mpjpe_mm"])}'
+        f'<span class="sub phone">{turned}</span></td>'
         f'<td class="n{colour}">{say.number(change, 1, "+")}{sub}</td><td class="n opt">{turned}</td>'
         f'<td class="n">{say.share(row["harmed"])}</td><td class="n opt">{say.share(row["improved"])}</td>'
         f'<td class="n opt">{say.number(row["ms_per_frame"], 2)}</td></tr>'
@@ -129,9 +131,8 @@ def protocol(rows: Sequence[Row], told: dict[str, Any] | None) -> str:
     if told:
         notes = "".join(f"<li>{text(note)}</li>" for note in told.get("notes") or [])
         beside = f" Stands beside {told['beside']}." if told.get("beside") else ""
-        said = f'<p class="soft">{text(_protocol(told) + beside)}</p>' + (
-            f"<ul>{notes}</ul>" if notes else ""
-        )
+        what = text(f"{told.get('name', '?')}: {over(told)}{beside}")
+        said = f'<p class="soft">{what}</p>' + (f"<ul>{notes}</ul>" if notes else "")
     return f"<h2>By a protocol of its own</h2>{said}{markup.table(head, body)}"
 
 
@@ -139,6 +140,7 @@ def _named(row: Row) -> str:
     return f'{text(row["name"])}<span class="sub">{text(saw(row))}</span>'
 
 
-def _protocol(told: dict[str, Any]) -> str:
+def over(told: dict[str, Any]) -> str:
+    """What a protocol counts, and how."""
     joints, counted = told.get("joints", "?"), len(told.get("counted") or [])
-    return f"{told.get('name', '?')}: {counted} joints of {joints}; averaged over {told.get('average', '?')}."
+    return f"{counted} joints of {joints}; averaged over {told.get('average', '?')}."

@@ -48,7 +48,9 @@ def _sweep(sweep: Sweep) -> str:
 
 
 def _who(sweep: Sweep) -> str:
-    return f"{sweep['data']}, {sweep['people']} people. " if sweep.get("people") else ""
+    if not sweep.get("judged"):
+        return ""
+    return f"{sweep['data']}, {say.judged(sweep['judged'])}. "
 
 
 def _name(line: dict[str, Any]) -> str:

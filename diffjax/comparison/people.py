@@ -6,11 +6,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from diffjax import ablation, annotate, config, evaluate, fitting, simulate, tracks
+from diffjax.comparison import words
 from diffjax.data import checks, records, shards
 from diffjax.methods import recall
 from diffjax.protocols.referee import Referee
 
 _TRUTH = ("pose", "betas", "cam_t", "keypoints3d")
+_MASKED = {"joints_not_finite": "keypoints3d", "place_not_finite": "cam_t"}
 
 
 class Crowd(NamedTuple):
@@ -40,15 +42,24 @@ def read(run: config.Run, name: str, split: Literal["val", "test"]) -> records.A
 
     Everything else is checked as always. Rows without the name of a sequence get one of their own.
     """
+    return _read(run, name, split)[0]
+
+
+def _read(
+    run: config.Run, name: str, split: Literal["val", "test"]
+) -> tuple[records.AnnotationSet, dict[str, np.ndarray]]:
+    """And the rows of which some of the truth is masked, for it is not a number."""
     if name in simulate.DEMOS:
         if not run.parts.frontend:
             raise ValueError(
                 f"data {name}: wanted a keypoint frontend, found none; pass --parts.frontend FILE"
             )
         paths = (config.locate(path) for path in (run.parts.frontend, run.data.body))
-        return simulate.demo_split(name, *paths)[split == "test"]
+        return simulate.demo_split(name, *paths)[split == "test"], {}
     source = shards.open_set(config.locate(name))
-    return _named(tolerated(source.read(0, source.count), source.name))
+    raw = source.read(0, source.count)
+    masked = {what: ~_finite(getattr(raw, field), raw) for what, field in _MASKED.items()}
+    return _named(tolerated(raw, source.name)), masked
 
 
 def tolerated(a: records.AnnotationSet, where: str) -> records.AnnotationSet:
@@ -112,27 +123,35 @@ def nameless(a: records.AnnotationSet) -> np.ndarray:
 
 def some(a: records.AnnotationSet, use: tracks.Use, limit: int) -> records.AnnotationSet:
     """About `limit` people, whole groups evenly over the set; 0 for everybody."""
+    rows = _rows_of_some(a, use, limit)
+    return a if len(rows) == records.count(a) else records.take(a, rows)
+
+
+def _rows_of_some(a: records.AnnotationSet, use: tracks.Use, limit: int) -> np.ndarray:
     if not limit or limit >= records.count(a):
-        return a
+        return np.arange(records.count(a))
     groups = fitting.groups_of(a, use)
     wanted = max(round(len(groups) * limit / records.count(a)), 1)
     picked = np.linspace(0, len(groups) - 1, wanted).round().astype(int)
-    return records.take(a, np.sort(np.concatenate([groups[i] for i in picked])))
+    return np.sort(np.concatenate([groups[i] for i in picked]))
 
 
 def gather(
     run: config.Run, name: str, split: Literal["val", "test"], use: str = "auto", limit: int = 0
 ) -> Crowd:
     """The people of a set, judged before anything is done to them."""
-    a = read(run, name, split)
+    a, masked = _read(run, name, split)
     way = fitting.use_of(records.take(a, slice(0, 0)), use)
-    a = some(a, way, limit)
+    rows = _rows_of_some(a, way, limit)
+    a = records.take(a, rows)
     if not evaluate.sees_joints(a) and not evaluate.sees_image(a):
         raise ValueError(
             f"{name}: fields {', '.join((*_TRUTH, 'labels2d', 'keypoints2d'))}: wanted something to "
             "judge by, found nothing; add one of them, or ask for a report without truth: --audit"
         )
-    return crowd_of(run, a, name, way)
+    crowd = crowd_of(run, a, name, way)
+    counts = crowd.counts | {what: int(bad[rows].sum()) for what, bad in masked.items()}
+    return crowd._replace(counts=counts)
 
 
 def crowd_of(
@@ -156,7 +175,7 @@ def crowd_of(
 
 def count(people: ablation.People, use: tracks.Use, groups: list[np.ndarray]) -> dict[str, Any]:
     """How many rows there are, have a truth, evidence of each kind, a sequence, and in what tracks."""
-    a = people.annotations
+    a, known = people.annotations, np.isfinite(people.base.pa_mpjpe_mm)
     alone = nameless(a)
     told = {
         kind: int((getattr(a, annotate.FIELD_OF[kind])[..., -1] > 0).any(-1).sum())
@@ -165,8 +184,8 @@ def count(people: ablation.People, use: tracks.Use, groups: list[np.ndarray]) ->
     lengths = [len(rows) for rows in groups] if use != "frames" else []
     return {
         "people": records.count(a),
-        "judged": int(people.seen.sum()),
-        "with_truth": int(np.isfinite(people.base.pa_mpjpe_mm).sum()),
+        "judged": int((people.seen & known).sum()),
+        "with_truth": int(known.sum()),
         "truth_not_finite": int((~(_finite(a.pose, a) & _finite(a.betas, a))).sum()),
         "with_evidence": told,
         "sequences": 0 if a.sequence is None else len(np.unique(a.sequence[~alone])),
@@ -212,6 +231,7 @@ def describe(crowd: Crowd) -> str:
     said = [f"{n['people']} people", f"{n['with_truth']} with truth"]
     if n["truth_not_finite"]:
         said.append(f"{n['truth_not_finite']} whose truth is not a number")
+    said += [f"{n[what]} {told}" for what, told in words.MASKED.items() if n.get(what)]
     said += [f"{number} with {kind}" for kind, number in n["with_evidence"].items()]
     said.append(f"{n['sequences']} sequences")
     if n["without_sequence"]:

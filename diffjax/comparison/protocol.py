@@ -34,15 +34,15 @@ def compare(
     *,
     files: advice.Files,
     overwrite: bool = False,
-    told: dict[str, str] | None = None,
+    told: dict[str, Any] | None = None,
     trust: worth.Asked | None = None,
     say: Say = terminal.print_now,
 ) -> dict[str, Any]:
     """Prints a line a row as it comes, then what to run; returns and keeps results.json in `out`, and its page.
 
     The same call goes on where a stopped one was. Beside it, in `out`/people, every person's scores and signals.
-    `told` is what else is to be kept: the command line, a note on the people. With `trust` each row is told what its
-    people are worth without the truth.
+    `told` is what else is to be kept: the command line, a note on the people, methods that nobody named. With `trust`
+    each row is told what its people are worth without the truth.
     """
     began = time.perf_counter()
     depends = facts.of(kit, sets) | {"quality": worth.facts(trust)}

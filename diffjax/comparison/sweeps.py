@@ -42,17 +42,20 @@ def run(
     first = points[0].make()
     plan = list(_plan(methods, axis, kit, first.sets, sweep))
     sweep |= {
-        "people": first.sets.test.counts["judged"],
+        "judged": sweep.get("judged") or [None] * len(points),
         "command": command,
         "data": first.sets.test.name.split(", ")[0],
     }
-    tell(f"\n{axis.title} of {sweep['people']} people: PA-MPJPE in mm. {axis.told}")
+    result["seed"] = kit.seed
+    sweep["judged"][0] = first.sets.test.counts["judged"]
+    tell(f"\n{axis.title}, {sweep['judged'][0]} people: PA-MPJPE in mm. {axis.told}")
     tell(_head(axis, plan))
     chosen = dict(chosen or {})
     try:
         for i, point in enumerate(points):
             if any(line["pa_mpjpe_mm"][i] is None for _, _, line in plan):
                 made = first if i == 0 else point.make()
+                sweep["judged"][i] = made.sets.test.counts["judged"]
                 own = {} if point.alone else chosen
                 _measure(i, made, plan, kit, own, lambda: results.write(out, result))
             tell(_told(point, i, plan))
@@ -60,6 +63,8 @@ def run(
         raise KeyboardInterrupt(
             f"stopped; what is done is kept in {out / results.NAME}, and the same command goes on from there"
         ) from stop
+    if len(set(sweep["judged"])) > 1:
+        tell(f"judged: {say.judged(sweep['judged'])}")
     sweep["finished"] = True
     results.write(out, result)
     tell(f"kept in {out / results.NAME}, drawn in {out / results.PAGE}")

@@ -7,6 +7,7 @@ from typing import Any
 from diffjax import ablation, evaluate
 from diffjax.comparison import method, people, worth
 from diffjax.comparison.method import Kit, Method
+from diffjax.protocols import printed
 
 print_now = functools.partial(print, flush=True)
 """A row is read as it comes."""
@@ -28,6 +29,8 @@ def head(sets: people.Sets, warned: Sequence[str], width: int) -> list[str]:
         said.append("no validation people: settings as configured")
     else:
         said.append(f"validation, for what is tuned: {people.describe(sets.val)}")
+    if sets.test.referee is not None:
+        said.append(f"errors over {printed.what(sets.test.referee.settings.protocol)}")
     said += warned
     acceleration = "     acc" if sets.test.use == "video" else ""
     return [*said, "", *evaluate.header(acceleration, width).splitlines()]

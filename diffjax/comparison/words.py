@@ -1,6 +1,7 @@
 """What the table's numbers, kinds of evidence and columns are called, for the terminal and for the page."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 KIND = {
@@ -35,6 +36,22 @@ COLUMNS = (
               "`harmed` what it did to these"),
     ("control", "gives the same oracle moves that know nothing: what an oracle gains beyond it is the method's"),
 )  # fmt: skip
+
+
+MASKED = {
+    "joints_not_finite": "with 3D joints that are not numbers and do not count",
+    "place_not_finite": "whose true place is not a number",
+}
+"""Counts of rows of which some of the truth is missing."""
+
+
+def judged(counts: Sequence[int | None]) -> str:
+    """How many people a sweep judged at each of its values."""
+    known = [count for count in counts if count is not None]
+    if len(set(known)) < 2:
+        return f"{known[0]:,} people" if known else "nobody"
+    each = ", ".join("-" if count is None else f"{count:,}" for count in counts)
+    return f"{each} people, value by value: not the same everywhere"
 
 
 def kind_of(row: dict[str, Any]) -> str:

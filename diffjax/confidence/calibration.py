@@ -34,7 +34,7 @@ class Expectation(NamedTuple):
     """Of standardised logarithms: comparable with each other."""
     intercept: float
     knots: Float[np.ndarray, "knots 2"]
-    """What the regression predicts, rising, and what such people were on average (mm); flat beyond the ends."""
+    """What the regression predicts, rising, and about what such people were on average (mm); flat beyond the ends."""
 
 
 class Fitted(NamedTuple):
@@ -85,11 +85,19 @@ def fit_expectation(
     x, y = standardised(scale, told), np.log(target_mm[known]) if positive else target_mm[known]
     ridge, predicted = _held_out(x, y, np.asarray(groups)[known])
     weights, intercept = _ridge(x, y, ridge)
-    rising = IsotonicRegression().fit(predicted, target_mm[known])
-    knots = np.stack([rising.X_thresholds_, rising.y_thresholds_], -1).astype(np.float64)
+    levels = IsotonicRegression().fit_transform(predicted, target_mm[known])
+    knots = _centres(predicted, levels)
     held_out = np.full(len(target_mm), np.nan)
     held_out[known] = predicted
     return Fitted(Expectation(scale, weights, intercept, knots), held_out)
+
+
+def _centres(predicted: Numbers, levels: Numbers) -> Float[np.ndarray, "knots 2"]:
+    """The middles of an isotonic regression's steps, between which nobody ties; right on average again."""
+    level, group = np.unique(levels, return_inverse=True)
+    middle = np.bincount(group, predicted) / np.bincount(group)
+    off = levels.mean() - np.interp(predicted, middle, level).mean()
+    return np.stack([middle, level + off], -1)
 
 
 def predict(expectation: Expectation, signals: Mapping[str, Numbers]) -> Numbers:
@@ -99,7 +107,7 @@ def predict(expectation: Expectation, signals: Mapping[str, Numbers]) -> Numbers
 
 
 def expected_mm(expectation: Expectation, predicted: Numbers) -> Numbers:
-    """What people of such a prediction were on average, in mm; never falls as the prediction rises."""
+    """About what people of such a prediction were on average, in mm; never falls as the prediction rises."""
     return np.interp(predicted, *expectation.knots.T)
 
 

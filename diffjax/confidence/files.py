@@ -1,5 +1,6 @@
 """A calibration on disk: all that says what a refined row is worth, in one .npz that travels. No pickle."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from diffjax.data import records
 from diffjax.methods import map_fit
 from diffjax.methods.keypoint_noise import ASSUMED, Noise
 
-_FORMAT = 3
+_FORMAT = 4
 _MAKE = "make it with `python scripts/evaluate.py --quality cheap`"
 
 
@@ -49,7 +50,7 @@ class Calibration(NamedTuple):
     errors: map_fit.ErrorModel
     """Of the frontend."""
     guidance: config.Guidance
-    """How evidence is trusted where posteriors are computed."""
+    """How evidence is trusted where posteriors are computed and fits begin at known poses."""
     poses: str = ""
     """The fingerprint of the known poses behind the signals of `rivals`; empty where there were none."""
     noise: Noise = ASSUMED
@@ -66,7 +67,7 @@ def save(path: Path, told: Calibration) -> None:
         "sequence": told.sequence,
         "shares": told.shares,
         "factor": told.errors.factor,
-        "trust": np.array([told.guidance.map_weight, told.guidance.robust_px_share]),
+        "guidance": np.str_(json.dumps(dataclasses.asdict(told.guidance))),
     }
     for what in ("error", "gain"):
         found: Expectation = getattr(told, what)
@@ -84,11 +85,9 @@ def load(path: str | Path) -> Calibration:
     """The calibration of a file. ValueError for anything else, with what to do."""
     arrays = unpickle.load_npz(path, objects=False)
     origin = _origin(path, arrays)
-    factor, trust = (_numbers(path, arrays, *x) for x in (("factor", (82, 82)), ("trust", (2,))))
-    weight, share = trust.tolist()
-    guidance = _checked(
-        path, "trust", lambda: config.Guidance(1.0, 1, map_weight=weight, robust_px_share=share)
-    )
+    factor = _numbers(path, arrays, "factor", (82, 82))
+    trust = str(_there(path, arrays, "guidance"))
+    guidance = _checked(path, "guidance", lambda: config.Guidance(**json.loads(trust)))
     held_out, shares = (_numbers(path, arrays, name, (-1,)) for name in ("held_out_gain", "shares"))
     change = _numbers(path, arrays, "change_mm", (len(held_out), len(shares)))
     sequence = _numbers(path, arrays, "sequence", (len(held_out),))
@@ -99,7 +98,7 @@ def load(path: str | Path) -> Calibration:
     error, gain = (_expectation(path, arrays, what) for what in ("error", "gain"))
     errors = map_fit.ErrorModel(factor.astype(np.float32))
     told = origin, error, gain, held_out, change, sequence, shares, errors, guidance
-    return Calibration(*told, str(arrays.get("poses", "")), _noise(path, arrays))
+    return Calibration(*told, str(_there(path, arrays, "poses")), _noise(path, arrays))
 
 
 def _origin(path: Any, arrays: dict[str, Any]) -> Origin:
@@ -114,9 +113,6 @@ def _origin(path: Any, arrays: dict[str, Any]) -> Origin:
 
 
 def _noise(path: Any, arrays: dict[str, Any]) -> Noise:
-    """Of the keypoints; as assumed where the file is from before it was learned."""
-    if "noise" not in arrays:
-        return ASSUMED
     found = _numbers(path, arrays, "noise", (8,)).astype(np.float32)
     if (found[:4] < 0).any() or not (found[:2] + found[2:4] > 0).all() or found[7] <= 0:
         raise ValueError(
@@ -165,5 +161,5 @@ def _numbers(path: Any, arrays: dict[str, Any], name: str, shape: tuple[int, ...
 def _checked(path: Any, name: str, make: Any) -> Any:
     try:
         return make()
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: field {name}: {error}; {_MAKE}") from error

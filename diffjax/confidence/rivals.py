@@ -4,7 +4,7 @@ An expectation of its error, and of its gain over the estimate, over `methods.re
 what the keypoints leave open and what the fit does about it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax
@@ -52,12 +52,14 @@ def of(
     before: Pose,
     after: Pose,
     keypoints2d: Float[Array, "batch K 3"],
+    fit_from: Callable[[Pose], Pose] | None = None,
 ) -> dict[str, Float[Array, " batch"]]:
     """Signals over each person's rivals; 0 but for the misfit where fewer than `recall.SEEN` keypoints are seen.
 
     PA-MPJPE (mm) of the fit to them, on average and its standard deviation; by how much less it is than that of the
     estimate; in what share of them the fit is worse by more than 1 mm; how far the fit, the estimate and they
-    themselves are from their mean pose; and how badly the best of them fits.
+    themselves are from their mean pose; and how badly the best of them fits. With `fit_from`, a fit to the same
+    evidence from any pose: how far fit and estimate are from the one that begins at the mean pose.
     """
     found = recall.recall(known.bank, keypoints2d, known.noise)
     mean_pose = rotations.project_to_so3(recall.mean_rotations(known.bank, found))
@@ -84,6 +86,11 @@ def of(
         "rivals_mean_mm_before": metrics.pa_mpjpe_mm(points[0], points[2]),
         "rivals_mean_mm_after": metrics.pa_mpjpe_mm(points[1], points[2]),
     }
+    if fit_from is not None:
+        other = fit_from(Pose(mean_pose, before.betas))
+        joints = body.pose_keypoints(judged, other.rotations, other.betas)
+        for when, own in zip(("before", "after"), points):
+            told[f"rivals_fit_mm_{when}"] = metrics.pa_mpjpe_mm(own, joints)
     enough = recall.enough(keypoints2d)
     told = {name: jnp.where(enough, x, 0.0) for name, x in told.items()}
     return told | {"rivals_misfit": found.misfit}

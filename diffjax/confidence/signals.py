@@ -4,6 +4,7 @@ A method is a function from people to people. The cheap signals look at what wen
 run the method again: on the mirrored people, from other estimates, with half of the keypoints.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -47,7 +48,7 @@ class Told(NamedTuple):
     errors: map_fit.ErrorModel | None = None
     """Of the frontend; without it there is neither a posterior nor a restart."""
     guidance: config.Guidance | None = None
-    """Of the evidence: how much it is trusted (`map_weight`), and how far (`robust_px_share`)."""
+    """Of the evidence: how much it is trusted."""
     prior: annotate.LoadedPrior | None = None
     """Without a condition; None where no prior is asked."""
     known: rivals.Known | None = None
@@ -115,7 +116,7 @@ def _of_evidence(
         fit = _run(_seen, (some, evidence), *told.keypoints) | _spreads(told, some, evidence)
         found |= {f"{what}_{name}": value for what, value in fit.items()}
     if told.known is not None and kind != "joints3d":
-        found |= _run(_rivals, (before, after, evidence.keypoints2d), told.known, told.judged)
+        found |= _rivals_of(told, told.known, evidence, before, after)
     found["gain_2d"] = found["reprojection_before"] - found["reprojection_after"]
     confidence = np.concatenate([evidence.keypoints2d[..., 2], evidence.keypoints3d[..., 3]], -1)
     found["visible"] = (confidence > 0).sum(-1)
@@ -129,6 +130,18 @@ def _spreads(told: Told, people: Pose, evidence: Evidence) -> Signals:
     width = np.float32(told.guidance.robust_px_share or np.inf)
     shared = *told.keypoints, told.judged, told.errors, np.float32(told.guidance.map_weight), width
     return _run(_spread, (people, evidence), *shared)
+
+
+def _rivals_of(
+    told: Told, known: rivals.Known, evidence: Evidence, before: Pose, after: Pose
+) -> Signals:
+    batch = before, after, evidence
+    if told.prior is None or told.errors is None or told.guidance is None:
+        return _run(_rivals(None), batch, known, told.judged)
+    time = min(told.guidance.prior_time, len(told.prior.prior.schedule.betas) - 1)
+    guidance = dataclasses.replace(told.guidance, prior_time=time)
+    parts, fit = annotate.combined_parts(told.prior, told.errors, guidance)
+    return _run(_rivals(fit), batch, known, told.judged, told.keypoints, *parts)
 
 
 def restarts(way: Way, told: Told, people: records.AnnotationSet, after: Pose) -> Signals:
@@ -185,8 +198,19 @@ def _limits(batch):
     return joint_limits.joint_limits(batch[0].rotations)
 
 
-def _rivals(batch, known, judged):
-    return rivals.of(known, judged, *batch)
+@functools.cache
+def _rivals(fit: Callable[..., Refined] | None):
+    def work(batch, known, judged, *shared):
+        before, after, evidence = batch
+
+        def fit_from(begun: Pose) -> Pose:
+            assert fit is not None
+            return fit((begun, evidence), *shared).pose
+
+        other = None if fit is None else fit_from
+        return rivals.of(known, judged, before, after, evidence.keypoints2d, other)
+
+    return work
 
 
 def _surprise(batch, whitener):

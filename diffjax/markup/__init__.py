@@ -1,6 +1,7 @@
 """Pages that open from disk: no script, no request, readable on a phone, by day and by night."""
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 
 _STYLE = """
@@ -30,9 +31,12 @@ font:14px/1.5 ui-monospace,monospace;white-space:normal;user-select:all}
 """
 
 
+_PERCENT = re.compile(r"(\d) %")
+
+
 def text(x: object) -> str:
-    """Any text as HTML: names are never tags."""
-    return html.escape(str(x), quote=True)
+    """Any text as HTML: names are never tags, and a number keeps its percent sign beside it."""
+    return html.escape(_PERCENT.sub("\\1\u00a0%", str(x)), quote=True)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

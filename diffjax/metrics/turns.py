@@ -16,8 +16,8 @@ def rotation_error_deg(
     joints: tuple[int, ...],
     weight: Float[Array, "*#batch joints"] | None = None,
 ) -> Float[Array, "*batch"]:
-    """Mean geodesic error of the named joint rotations, in degrees; NaN where `weight` leaves none of them."""
-    index = jnp.asarray(joints)
+    """Mean geodesic error of the named joint rotations, in degrees; NaN where there or by `weight` is none."""
+    index = jnp.asarray(joints, int)
     angle = rotations.geodesic_angle(pred[..., index, :, :], true[..., index, :, :])
     if weight is None:
         return jnp.mean(jnp.rad2deg(angle), -1)

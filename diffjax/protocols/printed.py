@@ -14,14 +14,15 @@ from diffjax.protocols.referee import Numbers, Referee
 def head(referee: Referee) -> Iterator[str]:
     """What is measured, of whom, and what the set lacks."""
     protocol = referee.settings.protocol
-    yield f"protocol {protocol.name}: {_what(protocol)}"
+    yield f"protocol {protocol.name}: {what(protocol)}"
     if protocol.beside:
         yield f"    stands beside: {protocol.beside}"
     for note in referee.notes:
         yield f"    {note}"
 
 
-def _what(protocol: Protocol) -> str:
+def what(protocol: Protocol) -> str:
+    """Over which joints, about which root, and how people count."""
     if protocol.truth == "image":
         return "2D keypoints"
     roots = " or ".join(" and ".join(root) for root in protocol.root)
