@@ -73,6 +73,7 @@ def test_more_predicted_is_never_less_expected():
     found = fitted(*made_up()).expectation
     rising = calibration.expected_mm(found, np.linspace(-5, 20, 400))
     assert (np.diff(rising) >= 0).all()
+    assert rising[-1] > rising[0]
     between = calibration.expected_mm(found, np.linspace(*found.knots[[0, -1], 0], 400))
     assert (np.diff(between) > 0).all()
 
@@ -246,6 +247,7 @@ def test_a_calibration_comes_back_from_its_file_to_the_bit(tmp_path):
     again = files.load(tmp_path / "told.npz")
     assert again.origin == told.origin
     assert again.guidance == told.guidance
+    assert again.guidance.map_weight == 3.0
     np.testing.assert_array_equal(again.errors.factor, told.errors.factor)
     for one, two in zip(judging.expect(told, signals), judging.expect(again, signals)):
         np.testing.assert_array_equal(one, two)

@@ -21,8 +21,8 @@ def _details(row: Row) -> str:
     lines = [
         ("MPJPE", f"{say.number(row['mpjpe_mm'])} mm"),
         ("PA-MPJPE", f"{say.number(row['pa_mpjpe_mm'])} mm"),
-        ("half of them", f"below {say.number(row.get('pa_median_mm'))} mm"),
-        ("worst 5 %", f"from {say.number(row.get('pa_p95_mm'))} mm"),
+        ("median", f"{say.number(row.get('pa_median_mm'))} mm"),
+        ("worst 5 %", f"{say.number(row.get('pa_p95_mm'))} mm and more"),
         ("rotations", f"{say.number(row['rotation_deg'], 2)} degrees" + _change(row, "rotation", 2)),
         ("root", f"{say.number(row.get('root_deg'), 2)} degrees"),
         ("PVE", f"{say.number(row['pve_mm'])} mm"),
@@ -35,9 +35,7 @@ def _details(row: Row) -> str:
         ("settings", _settings(row.get("settings"))),
     ]  # fmt: skip
     items = "".join(
-        f"<dt>{text(a)}</dt><dd>{text(b)}</dd>"
-        for a, b in lines
-        if not b.startswith(("-", "from -", "below -"))
+        f"<dt>{text(a)}</dt><dd>{text(b)}</dd>" for a, b in lines if not b.startswith("-")
     )
     run = markup.command(row["command"]) if row.get("command") else ""
     return (

@@ -123,7 +123,10 @@ def nameless(a: records.AnnotationSet) -> np.ndarray:
 
 def some(a: records.AnnotationSet, use: tracks.Use, limit: int) -> records.AnnotationSet:
     """About `limit` people, whole groups evenly over the set; 0 for everybody."""
-    rows = _rows_of_some(a, use, limit)
+    return _taken(a, _rows_of_some(a, use, limit))
+
+
+def _taken(a: records.AnnotationSet, rows: np.ndarray) -> records.AnnotationSet:
     return a if len(rows) == records.count(a) else records.take(a, rows)
 
 
@@ -143,7 +146,7 @@ def gather(
     a, masked = _read(run, name, split)
     way = fitting.use_of(records.take(a, slice(0, 0)), use)
     rows = _rows_of_some(a, way, limit)
-    a = records.take(a, rows)
+    a = _taken(a, rows)
     if not evaluate.sees_joints(a) and not evaluate.sees_image(a):
         raise ValueError(
             f"{name}: fields {', '.join((*_TRUTH, 'labels2d', 'keypoints2d'))}: wanted something to "

@@ -198,16 +198,15 @@ def _limits(batch):
     return joint_limits.joint_limits(batch[0].rotations)
 
 
+def _fitted(fit: Callable[..., Refined], evidence: Evidence, shared, begun: Pose) -> Pose:
+    return fit((begun, evidence), *shared).pose
+
+
 @functools.cache
 def _rivals(fit: Callable[..., Refined] | None):
     def work(batch, known, judged, *shared):
         before, after, evidence = batch
-
-        def fit_from(begun: Pose) -> Pose:
-            assert fit is not None
-            return fit((begun, evidence), *shared).pose
-
-        other = None if fit is None else fit_from
+        other = None if fit is None else functools.partial(_fitted, fit, evidence, shared)
         return rivals.of(known, judged, before, after, evidence.keypoints2d, other)
 
     return work

@@ -103,9 +103,9 @@ def _bodies_of(
 
 
 def _cached(protocol: Protocol, a: records.AnnotationSet, own: evaluate.Truth) -> np.ndarray | None:
-    if protocol.truth == "table" and own.joints is None:
-        return None
     if protocol.truth == "table":
+        if own.joints is None:
+            return None
         known = np.isfinite(own.joints).all(-1, keepdims=True)
         return np.where(known, own.joints, np.float32(0))
     if a.keypoints3d is None or a.keypoints3d_set not in protocol.cached:
