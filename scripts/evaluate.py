@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "demo_views" are generated people (default: the config's test set).
             val: Other people whose truth is known, to tune settings on; "none" for none (default: the
                 config's, where `data` is the config's too; of a demo, its own).
-            methods: Only these, a+b for one after the other (default: all).
+            methods: Only these, a+b for one after the other; `all`: those, too, that only run if named.
             use: Rows alone, tracks, or views of one person; see --scorehmr.use.
             limit: About so many people, evenly over the set; 0 for all.
             val_limit: The same of the validation people.

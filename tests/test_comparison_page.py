@@ -352,7 +352,7 @@ def test_metrics_and_quality_are_in_the_details():
 
 def test_methods_that_nobody_named_are_listed():
     said = read(page.page(result(*TABLE, unnamed=["smplify-adam", "smplfitter"])))
-    assert "only if named ( --methods ): smplify-adam, smplfitter" in said
+    assert "only if named ( --methods , or --methods all ): smplify-adam, smplfitter" in said
     assert "only if named" not in read(page.page(result(*TABLE)))
 
 

@@ -236,6 +236,8 @@ def test_methods_that_are_off_by_default_are_there_if_named():
     assert off == {"smplify-adam", "smplify-diffusion", "smplfitter"}
     assert not off & {entry.name for entry in table.chosen([])}
     assert off < {entry.name for entry in table.chosen(sorted(off))}
+    every = table.chosen(["all", "smooth+fast"])
+    assert [entry.name for entry in every] == [*(m.name for m in table.METHODS), "smooth+fast"]
 
 
 def test_tracks_are_smoothed_wherever_their_rows_lie(run, tmp_path):

@@ -116,5 +116,6 @@ def left_out(rows: Sequence[Row], unnamed: Sequence[str] = ()) -> str:
         for row in why
     )
     if unnamed:
-        items += f"<li>only if named (<code>--methods</code>): {text(', '.join(unnamed))}; and chains a+b</li>"
+        how = "only if named (<code>--methods</code>, or <code>--methods all</code>)"
+        items += f"<li>{how}: {text(', '.join(unnamed))}; and chains a+b</li>"
     return f"<h2>What did not run here, and why</h2><ul>{items}</ul>" if items else ""

@@ -132,12 +132,13 @@ METHODS: tuple[Method, ...] = (
 
 
 def chosen(names: Sequence[str], methods: Sequence[Method] = METHODS) -> list[Method]:
-    """The methods of these names, `a+b` for one after the other; those of `default` where there are none.
+    """The methods of these names, `a+b` for one after the other, `all` for all; without names those of `default`.
 
     The estimate is always there, for all others are compared with it.
     """
     known = {method.name: method for method in methods}
-    found = [_named(name, known) for name in names] or [m for m in methods if m.default]
+    some = [methods if name == "all" else [_named(name, known)] for name in names]
+    found = [m for part in some for m in part] or [m for m in methods if m.default]
     first = known["estimate"]
     return [first, *dict.fromkeys(method for method in found if method != first)]
 
@@ -149,7 +150,7 @@ def _named(name: str, known: dict[str, Method]) -> Method:
     for part in parts:
         if part not in known:
             raise ValueError(
-                f"--methods {name}: wanted names of {', '.join(known)}, or chains a+b, found {part!r}"
+                f"--methods {name}: wanted all, names of {', '.join(known)}, or chains a+b, found {part!r}"
             )
         if len(parts) > 1 and known[part].oracle:
             raise ValueError(f"--methods {name}: {part} is judged by the truth; it is in no chain")
